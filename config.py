@@ -1,0 +1,274 @@
+"""Typed, frozen settings. Everything that differs between installations is read here, once.
+
+A value comes from an environment variable, from the file that ``NAME_FILE`` names, or from a Docker or
+Kubernetes secrets directory (``/run/secrets/<name>``), in this order. In production the process refuses to
+start while a secret is missing, short or a placeholder, and says which one and how to make one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from enum import StrEnum
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+Network = IPv4Network | IPv6Network
+
+PRODUCT_NAME = "Sigilo"
+PRODUCT_VERSION = "1.0.0"
+
+SECRETS_DIRECTORIES = ("/run/secrets",)
+PLACEHOLDER = re.compile(r"change.?me|placeholder|example|secret123|password|^x+$|^0+$|<.*>", re.IGNORECASE)
+HOW_TO_MAKE = "make one with: openssl rand -base64 48"
+HOW_TO_MAKE_KEY = "make one with: openssl rand -base64 32"
+
+
+class ConfigurationError(Exception):
+    """The settings are incomplete or contradictory; the text says which and what to do."""
+
+
+class Principal(StrEnum):
+    """Who a database connection acts as. Each has its own database role and its own small pool."""
+
+    MIGRATOR = "migrator"
+    STAFF = "staff"
+    PATIENT = "patient"
+    ANONYMOUS = "anonymous"
+    WORKER = "worker"
+    AUDITOR = "auditor"
+    BACKUP = "backup"
+
+    @property
+    def role(self) -> str:
+        """Name of the PostgreSQL role."""
+        return f"sigilo_{self.value}"
+
+
+class Settings(BaseSettings):
+    """All settings of one process. Field names are the environment variables in lower case."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", case_sensitive=False, hide_input_in_errors=True
+    )
+
+    sigilo_env: Literal["production", "development"] = "production"
+    sigilo_home: Path = Path("var")
+    port: int = 8000
+
+    secret_key: SecretStr = SecretStr("")
+    field_key: SecretStr = SecretStr("")
+    field_key_previous: SecretStr = SecretStr("")
+    audit_signing_key: SecretStr = SecretStr("")
+
+    database_url: SecretStr = SecretStr("")
+    database_url_migrator: SecretStr = SecretStr("")
+    database_url_staff: SecretStr = SecretStr("")
+    database_url_patient: SecretStr = SecretStr("")
+    database_url_anonymous: SecretStr = SecretStr("")
+    database_url_worker: SecretStr = SecretStr("")
+    database_url_auditor: SecretStr = SecretStr("")
+    database_url_backup: SecretStr = SecretStr("")
+    database_pool_size: int = 8
+    redis_url: SecretStr = SecretStr("")
+
+    public_url: str = ""
+    clinic_name: str = "Clínica"
+    clinic_timezone: str = "America/Sao_Paulo"
+    rate_limit_default: str = "20/minute"
+    rate_limit_pages: str = "240/minute"
+    rate_limit_anonymous: str = "60/minute"
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    metrics_networks: Annotated[tuple[Network, ...], NoDecode] = (
+        ip_network("127.0.0.0/8"),
+        ip_network("::1/128"),
+    )
+    metrics_token: SecretStr = SecretStr("")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, env_settings, _NamedFiles(settings_cls), file_secret_settings)
+
+    @field_validator("trusted_proxies", "metrics_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = tuple(part.strip() for part in value.split(",") if part.strip())
+        for origin in value:
+            parts = urlsplit(origin)
+            if origin == "*" or not parts.scheme or not parts.netloc or parts.path:
+                raise ValueError("CORS_ORIGINS takes exact origins such as https://app.example.org, never *")
+        return value
+
+    @field_validator("clinic_timezone")
+    @classmethod
+    def _timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError("CLINIC_TIMEZONE must be an IANA zone such as America/Sao_Paulo") from error
+        return value
+
+    @field_validator("rate_limit_default", "rate_limit_pages", "rate_limit_anonymous")
+    @classmethod
+    def _rate(cls, value: str) -> str:
+        parse_rate(value)
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Settings:
+        problems = list(self._problems())
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _problems(self) -> list[str]:
+        problems = []
+        secret = self.secret_key.get_secret_value()
+        if len(secret) < 32:
+            problems.append(f"SECRET_KEY is missing or shorter than 32 characters: {HOW_TO_MAKE}")
+        elif self.is_production and PLACEHOLDER.search(secret):
+            problems.append(f"SECRET_KEY looks like a placeholder: {HOW_TO_MAKE}")
+        for name in ("field_key", "audit_signing_key"):
+            value = getattr(self, name).get_secret_value()
+            if len(decode_key(value)) != 32:
+                problems.append(f"{name.upper()} is missing or not 32 bytes in base64: {HOW_TO_MAKE_KEY}")
+        previous = self.field_key_previous.get_secret_value()
+        if previous and len(decode_key(previous)) != 32:
+            problems.append(f"FIELD_KEY_PREVIOUS is not 32 bytes in base64: {HOW_TO_MAKE_KEY}")
+        has_url_per_role = all(
+            getattr(self, f"database_url_{principal.value}").get_secret_value() for principal in Principal
+        )
+        if not self.database_url.get_secret_value() and not has_url_per_role:
+            problems.append("DATABASE_URL is missing: postgresql://login:password@host/database")
+        if not self.redis_url.get_secret_value():
+            problems.append("REDIS_URL is missing: redis://:password@host:6379/0")
+        if self.is_production:
+            problems += self._weak_passwords()
+        return problems
+
+    def _weak_passwords(self) -> list[str]:
+        """Passwords inside connection URLs that are placeholders. Peer login has none and is fine."""
+        problems = []
+        for name in ("database_url", "redis_url"):
+            password = urlsplit(getattr(self, name).get_secret_value()).password or ""
+            if password and (len(password) < 12 or PLACEHOLDER.search(password)):
+                problems.append(f"the password in {name.upper()} is short or a placeholder: {HOW_TO_MAKE}")
+        return problems
+
+    @property
+    def is_production(self) -> bool:
+        return self.sigilo_env == "production"
+
+    @property
+    def timezone(self) -> ZoneInfo:
+        return ZoneInfo(self.clinic_timezone)
+
+    def url_for(self, principal: Principal) -> str:
+        """libpq URL that connects as ``principal``: its own login, or the one login with the role set."""
+        own: str = getattr(self, f"database_url_{principal.value}").get_secret_value()
+        return own or with_role(self.database_url.get_secret_value(), principal.role)
+
+
+class _NamedFiles(PydanticBaseSettingsSource):
+    """``NAME_FILE=/path`` gives NAME its file's content, and /run/secrets/<name> does so without naming it."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        named = os.environ.get(f"{field_name.upper()}_FILE")
+        paths = (
+            [Path(named)]
+            if named
+            else [
+                Path(directory) / name
+                for directory in SECRETS_DIRECTORIES
+                for name in (field_name, field_name.upper())
+            ]
+        )
+        for path in paths:
+            try:
+                return path.read_text(encoding="utf-8").strip(), field_name, False
+            except FileNotFoundError:
+                if named:
+                    raise ConfigurationError(
+                        f"{field_name.upper()}_FILE names {path}, which does not exist"
+                    ) from None
+            except OSError as error:
+                raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {}
+        for name, field in self.settings_cls.model_fields.items():
+            value, _, _ = self.get_field_value(field, name)
+            if value is not None:
+                found[name] = value
+        return found
+
+
+def with_role(url: str, role: str) -> str:
+    """``url`` with the session's role set at connect, so that one login serves every principal."""
+    parts = urlsplit(url)
+    query = [(key, value) for key, value in parse_qsl(parts.query) if key != "options"]
+    given = dict(parse_qsl(parts.query)).get("options", "")
+    query.append(("options", f"{given} -c role={role}".strip()))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(query, quote_via=quote), ""))
+
+
+def decode_key(value: str) -> bytes:
+    """Bytes of a base64 key; empty when it is no base64."""
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+RATE = re.compile(r"^([1-9]\d{0,8})/(second|minute|hour|day)$")
+SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+@lru_cache(maxsize=1024)
+def parse_rate(text: str) -> tuple[int, int]:
+    """``"20/minute"`` → (20 requests, 60 seconds). Raises ValueError for anything else."""
+    match = RATE.match(text)
+    if match is None:
+        raise ValueError("a quota is written N/second, N/minute, N/hour or N/day, such as 20/minute")
+    return int(match[1]), SECONDS[match[2]]
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings of this process. Raises ConfigurationError with one line that says what to do."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        details = (
+            f"{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}".removeprefix(": ").removeprefix(
+                "Value error, "
+            )
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        raise ConfigurationError("; ".join(details)) from None

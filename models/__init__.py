@@ -1,0 +1,49 @@
+"""The clinic's data, one file per concept. Importing this package registers every table."""
+
+from models.audit import AuditCheckpoint, AuditLog, AuditOutbox
+from models.base import Base, new_id
+from models.care_team import BreakGlassGrant, CareTeamMember, Notification
+from models.import_job import ImportFile, ImportJob, ImportReject
+from models.patient import Allergy, Patient, PatientVersion
+from models.quota import IdempotencyKey, IdentifierLookup, JobRun, RateLimitLog
+from models.record import Draft, MedicalRecord, RecordVersion
+from models.setting import Setting, SettingVersion
+from models.sign_in import ApiToken, LoginFailure, Session
+from models.user import Role, RoleDefinition, RoleVersion, User, UserRole, UserVersion
+from models.visit import Visit
+
+__all__ = [
+    "Allergy",
+    "ApiToken",
+    "AuditCheckpoint",
+    "AuditLog",
+    "AuditOutbox",
+    "Base",
+    "BreakGlassGrant",
+    "CareTeamMember",
+    "Draft",
+    "IdempotencyKey",
+    "IdentifierLookup",
+    "ImportFile",
+    "ImportJob",
+    "ImportReject",
+    "JobRun",
+    "LoginFailure",
+    "MedicalRecord",
+    "Notification",
+    "Patient",
+    "PatientVersion",
+    "RateLimitLog",
+    "RecordVersion",
+    "Role",
+    "RoleDefinition",
+    "RoleVersion",
+    "Session",
+    "Setting",
+    "SettingVersion",
+    "User",
+    "UserRole",
+    "UserVersion",
+    "Visit",
+    "new_id",
+]

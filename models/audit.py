@@ -1,0 +1,86 @@
+"""The audit trail: the outbox that acts are written to, the sealed trail, and signed checkpoints.
+
+An event carries no clinical text: opaque ids, versions from and to, the names of changed fields and digests
+of their values. What the values were is shown by joining the version rows, through the reader's mask.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Index, Uuid, text
+from sqlalchemy.dialects.postgresql import INET, JSONB
+from sqlalchemy.orm import Mapped, declarative_mixin, mapped_column
+
+from models.base import Base, CreatedAt
+
+OUTCOMES = ("success", "refused", "failure")
+
+
+@declarative_mixin
+class EventColumns:
+    """What somebody did: one thing, once. The same columns in the outbox and in the trail."""
+
+    occurred_at: Mapped[datetime]
+    action: Mapped[str]  # such as medical_record.read
+    outcome: Mapped[str]
+    actor_id: Mapped[uuid.UUID | None]  # none before sign-in and for the system itself
+    actor_role: Mapped[str | None]
+    entity_type: Mapped[str | None]
+    entity_id: Mapped[uuid.UUID | None]
+    entity_ids: Mapped[list[uuid.UUID] | None] = mapped_column(ARRAY(Uuid()))  # what a list showed
+    patient_id: Mapped[uuid.UUID | None]  # whose record it was, where it was one person's
+    from_version: Mapped[int | None]
+    to_version: Mapped[int | None]
+    changes: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)  # [{field, before, after}], digests
+    basis: Mapped[str | None]  # what opened the door: care team, break-glass, own record, role
+    basis_id: Mapped[uuid.UUID | None]  # the break-glass grant or other row that holds the reason
+    ip: Mapped[str | None] = mapped_column(INET)
+    user_agent: Mapped[str | None]
+    request_id: Mapped[str | None]
+    session_id: Mapped[uuid.UUID | None]
+    token_id: Mapped[uuid.UUID | None]
+
+
+class AuditOutbox(EventColumns, Base):
+    """Events committed with the act they describe, waiting to be sealed. UUIDv7, so oldest first by id."""
+
+    __tablename__ = "audit_outbox"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+
+    __table_args__ = (CheckConstraint("outcome IN ('success', 'refused', 'failure')", "outcome_known"),)
+
+
+class AuditLog(EventColumns, Base):
+    """A sealed event: numbered without gaps and chained to the one before. Never updated or deleted."""
+
+    __tablename__ = "audit_trail"
+
+    sealed_at: Mapped[datetime] = mapped_column(primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger(), primary_key=True, autoincrement=False)
+    id: Mapped[uuid.UUID]
+    hash: Mapped[bytes]  # SHA-256 over the previous hash and this event's canonical JSON
+
+    __table_args__ = (
+        Index("ix_audit_trail_patient_id", "patient_id", text("sequence DESC")),
+        Index("ix_audit_trail_actor_id", "actor_id", text("sequence DESC")),
+        Index("ix_audit_trail_entity_id", "entity_id", text("sequence DESC")),
+        Index("ix_audit_trail_entity_ids", "entity_ids", postgresql_using="gin"),
+        Index("ix_audit_trail_sequence", text("sequence DESC")),
+        CheckConstraint("octet_length(hash) = 32", "hash_length"),
+        {"postgresql_partition_by": "RANGE (sealed_at)"},
+    )
+
+
+class AuditCheckpoint(Base):
+    """A signed statement of the trail's head: ``sequence`` events, ending in ``hash``."""
+
+    __tablename__ = "audit_checkpoints"
+
+    sequence: Mapped[int] = mapped_column(BigInteger(), primary_key=True, autoincrement=False)
+    hash: Mapped[bytes]
+    note: Mapped[str]
+    created_at: Mapped[CreatedAt]

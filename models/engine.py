@@ -1,0 +1,97 @@
+"""Engines: one small pool per kind of principal, each connecting as its own database role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+# A statement that takes longer than this is a fault, not a slow page; imports and backups set their own.
+STATEMENT_TIMEOUT_MS = 15_000
+LOCK_TIMEOUT_MS = 5_000
+
+
+def make_engine(url: str, *, pool_size: int = 5, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Engine:
+    """An engine over psycopg 3 for a libpq ``url`` (``postgresql://…``).
+
+    Connections are checked before use, so that a restarted server costs a reconnect and not an error.
+    """
+    engine = create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: psycopg.connect(
+            url,
+            connect_timeout=5,
+            application_name="sigilo",
+            prepare_threshold=3,
+        ),
+        pool_size=pool_size,
+        max_overflow=2,
+        pool_timeout=5,
+        pool_pre_ping=False,
+        pool_recycle=1800,
+    )
+    _set_timeouts(engine, statement_timeout_ms)
+    return engine
+
+
+def _set_timeouts(engine: Engine, statement_timeout_ms: int) -> None:
+    from sqlalchemy import event
+
+    @event.listens_for(engine, "connect")
+    def set_timeouts(connection: psycopg.Connection[Any], _: Any) -> None:
+        connection.autocommit = True
+        connection.execute(
+            f"SET statement_timeout = {int(statement_timeout_ms)}; SET lock_timeout = {LOCK_TIMEOUT_MS};"
+            "SET idle_in_transaction_session_timeout = 60000; SET TimeZone = 'UTC'"
+        )
+        connection.autocommit = False
+
+
+class Databases:
+    """The engines of one process by principal name, made at first use (and so after a fork)."""
+
+    def __init__(self, urls: dict[str, str], *, pool_size: int = 5) -> None:
+        self._urls = urls
+        self._pool_size = pool_size
+        self._engines: dict[str, Engine] = {}
+
+    def engine(self, principal: str) -> Engine:
+        engine = self._engines.get(principal)
+        if engine is None:
+            engine = self._engines.setdefault(
+                principal, make_engine(self._urls[principal], pool_size=self._pool_size)
+            )
+        return engine
+
+    @contextmanager
+    def session(self, principal: str) -> Iterator[Session]:
+        """One transaction: committed when the block ends, rolled back when it raises."""
+        with sessionmaker(self.engine(principal), expire_on_commit=False).begin() as session:
+            yield session
+
+    @contextmanager
+    def autocommit(self, principal: str) -> Iterator[psycopg.Connection[Any]]:
+        """A raw connection whose every statement is its own transaction: the way of audited reads."""
+        pooled = self.engine(principal).raw_connection()
+        connection = pooled.driver_connection
+        assert connection is not None  # noqa: S101  (for the type checker: a fresh check-out has one)
+        try:
+            connection.autocommit = True
+            yield connection
+        except BaseException:
+            if connection.closed or connection.broken:
+                pooled.invalidate()
+            raise
+        finally:
+            if pooled.is_valid and not connection.closed:
+                connection.autocommit = False
+            pooled.close()
+
+    def dispose(self) -> None:
+        for engine in self._engines.values():
+            engine.dispose()
+        self._engines.clear()
