@@ -1,0 +1,132 @@
+"""Fixtures that every test may ask for: real servers, a migrated database, the fixed cast, an API client.
+
+The database of a test run is shared by its tests, so a test asserts about what it made itself. One that
+needs an empty or damaged database asks for ``fresh_database``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from config import Principal, Settings, load_settings
+from models.engine import Databases
+from tests.factories.cast import Cast, make_cast
+from tests.servers import DatabaseServer, database_server, redis_server
+
+SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real-format synthetic data beside the clone, where there is one."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real-format data set (../shared/data) is not on this machine")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sigilo")
+
+
+@pytest.fixture(scope="session")
+def server(home: Path) -> Iterator[DatabaseServer]:
+    with database_server(home) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def redis_url(home: Path) -> Iterator[str]:
+    with redis_server(home) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template(server: DatabaseServer) -> Iterator[str]:
+    """Name of a migrated database that is only copied from."""
+    name = server.create()
+    yield name
+    server.drop(name)
+
+
+@pytest.fixture(scope="session")
+def database(server: DatabaseServer, template: str) -> Iterator[str]:
+    """Name of the database that most tests share."""
+    name = server.create(template=template)
+    yield name
+    server.drop(name)
+
+
+@pytest.fixture
+def fresh_database(server: DatabaseServer, template: str) -> Iterator[str]:
+    """Name of a migrated database of this test's own."""
+    name = server.create(template=template)
+    yield name
+    server.drop(name)
+
+
+def test_key(purpose: str) -> str:
+    """32 bytes in base64 that are the same in every run and mean nothing outside the tests."""
+    return base64.b64encode(hashlib.sha256(f"sigilo tests: {purpose}".encode()).digest()).decode()
+
+
+def make_settings(urls: dict[str, str], redis_url: str, home: Path, **overrides: Any) -> Settings:
+    values: dict[str, Any] = {
+        "sigilo_env": "development",
+        "sigilo_home": home,
+        "secret_key": test_key("session") + test_key("more"),
+        "field_key": test_key("fields"),
+        "audit_signing_key": test_key("signing"),
+        "redis_url": redis_url,
+        "database_pool_size": 4,
+        "public_url": "http://localhost",
+        **{f"database_url_{principal}": url for principal, url in urls.items()},
+    }
+    return load_settings(**(values | overrides))
+
+
+@pytest.fixture(scope="session")
+def settings(server: DatabaseServer, database: str, redis_url: str, home: Path) -> Settings:
+    return make_settings(server.urls(database), redis_url, home)
+
+
+@pytest.fixture(scope="session")
+def databases(server: DatabaseServer, database: str) -> Iterator[Databases]:
+    made = Databases(server.urls(database), pool_size=4)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def fresh_databases(server: DatabaseServer, fresh_database: str) -> Iterator[Databases]:
+    made = Databases(server.urls(fresh_database), pool_size=4)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def fresh_settings(server: DatabaseServer, fresh_database: str, redis_url: str, home: Path) -> Settings:
+    return make_settings(server.urls(fresh_database), redis_url, home)
+
+
+@pytest.fixture
+def session(databases: Databases) -> Iterator[Session]:
+    """A staff session whose transaction is rolled back at the end."""
+    with databases.engine(Principal.STAFF).connect() as connection:
+        transaction = connection.begin()
+        with Session(bind=connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as made:
+            yield made
+        transaction.rollback()
+
+
+@pytest.fixture(scope="session")
+def cast(databases: Databases, settings: Settings) -> Cast:
+    """The fixed cast: doctor, doctor2, nurse, reception, admin, auditor, patient, stranger (see factories)."""
+    return make_cast(databases, settings)

@@ -1,0 +1,97 @@
+"""The PostgreSQL and Redis that tests run on: embedded ones of their own, or those the environment names.
+
+``TEST_DATABASE_URL`` is a superuser's URL of a server where databases may be made and dropped (its roles named
+``sigilo_*`` get fixed test passwords or memberships); ``TEST_REDIS_URL`` a Redis that may be flushed.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+from config import Principal, with_role
+from embedded.home import Home
+from embedded.postgres import PostgresServer
+from embedded.redis import RedisServer
+from migrations.roles import ensure_database, ensure_ownership, ensure_roles
+from migrations.run import upgrade
+from models.engine import make_engine
+
+
+@dataclass(frozen=True)
+class DatabaseServer:
+    """Where databases for tests are made. ``maintenance_url`` connects as superuser."""
+
+    maintenance_url: str
+
+    def superuser_url(self, database: str) -> str:
+        parts = urlsplit(self.maintenance_url)
+        return urlunsplit((parts.scheme, parts.netloc, f"/{database}", parts.query, ""))
+
+    def urls(self, database: str) -> dict[str, str]:
+        """One URL per principal: the superuser's login, with the role set at connect as production may do."""
+        base = self.superuser_url(database)
+        return {principal.value: with_role(base, principal.role) for principal in Principal}
+
+    def create(self, *, template: str | None = None) -> str:
+        """Make a database: migrated from nothing, or copied from ``template``. Gives its name."""
+        name = f"sigilo_test_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(self.maintenance_url, autocommit=True) as connection:
+            if template is None:
+                ensure_roles(connection)
+                ensure_database(connection, name)
+            else:
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {} OWNER sigilo_migrator TEMPLATE {}").format(
+                        sql.Identifier(name), sql.Identifier(template)
+                    )
+                )
+        with psycopg.connect(self.superuser_url(name), autocommit=True) as connection:
+            ensure_ownership(connection)
+        if template is None:
+            engine = make_engine(self.urls(name)[Principal.MIGRATOR], pool_size=1)
+            upgrade(engine)
+            engine.dispose()
+        return name
+
+    def drop(self, name: str) -> None:
+        with psycopg.connect(self.maintenance_url, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def database_server(home: Path) -> Iterator[DatabaseServer]:
+    named = os.environ.get("TEST_DATABASE_URL")
+    if named:
+        yield DatabaseServer(named)
+        return
+    server = PostgresServer(Home(home), durable=False)
+    server.start()
+    try:
+        yield DatabaseServer(server.maintenance_url)
+    finally:
+        with suppress(OSError):
+            server.destroy()
+
+
+@contextmanager
+def redis_server(home: Path) -> Iterator[str]:
+    """URL of a Redis that is the tests' own."""
+    named = os.environ.get("TEST_REDIS_URL")
+    if named:
+        yield named
+        return
+    server = RedisServer(Home(home), durable=False)
+    server.start()
+    try:
+        yield server.url
+    finally:
+        server.destroy()
