@@ -1,0 +1,375 @@
+"""The ``sigilo`` command. Each command reads its arguments, calls a service and says what happened.
+
+Standard output carries the result alone; everything else, errors in one line included, goes to standard
+error. The exit code is 0 only when the thing is done.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from config import PRODUCT_NAME, PRODUCT_VERSION, ConfigurationError, Principal, Settings, load_settings
+from embedded.errors import EmbeddedError
+from embedded.home import Home
+from embedded.installation import brings_database, enter_running_installation
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+PLAIN_PROGRESS_SECONDS = 5.0
+URL_ROLES = ("superuser", *(principal.value for principal in Principal))
+
+
+class SigiloCommands(click.Group):
+    """Turns whatever goes wrong into one line that says what to do, and an exit code that is not 0."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (click.exceptions.Exit, click.Abort, click.ClickException):
+            raise
+        except Exception as error:  # noqa: BLE001  (the operator gets a line, the stack on request)
+            if os.environ.get("SIGILO_TRACEBACK"):
+                traceback.print_exc()
+            raise click.ClickException(one_line(error)) from None
+
+
+def one_line(error: Exception) -> str:  # noqa: PLR0911  (a table of cases)
+    """What an operator should read for ``error``: no stack, no statement, no value of a patient."""
+    import psycopg
+    import redis
+    import sqlalchemy.exc
+
+    from services.errors import Invalid, ServiceError
+
+    cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+    if isinstance(cause, Invalid) and cause.errors:
+        return "; ".join(f"{item.pointer.strip('/')}: {item.message}" for item in cause.errors)
+    if isinstance(cause, ConfigurationError | EmbeddedError | ServiceError):
+        return str(cause)
+    if isinstance(cause, psycopg.OperationalError):
+        reason = (str(cause).strip().splitlines() or ["no answer"])[-1]
+        return f"the database cannot be reached ({reason.strip()}): check DATABASE_URL or start `make run`"
+    if isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+        return "the database has an older schema than this program: run `sigilo db upgrade`"
+    if isinstance(cause, redis.exceptions.ConnectionError):
+        return "Redis cannot be reached: check REDIS_URL or start `make run`"
+    if isinstance(cause, OSError) and cause.filename:
+        return f"{cause.filename}: {cause.strerror}"
+    return f"unexpected {type(cause).__name__}: repeat with SIGILO_TRACEBACK=1 to see where, and report it"
+
+
+@click.group(cls=SigiloCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(PRODUCT_VERSION, prog_name=PRODUCT_NAME)
+def main() -> None:
+    """Sigilo: medical records that stay confidential, and can prove it."""
+
+
+def running_settings() -> Settings:
+    """Settings of the servers that the environment names, else of the running ``sigilo run``."""
+    enter_running_installation(os.environ)
+    return load_settings()
+
+
+@contextmanager
+def session_as(settings: Settings, principal: Principal) -> Iterator[Session]:
+    """One transaction as ``principal``: committed when the command succeeds."""
+    from models.engine import Databases
+
+    databases = Databases({each.value: settings.url_for(each) for each in Principal}, pool_size=1)
+    try:
+        with databases.session(principal.value) as session:
+            yield session
+    finally:
+        databases.dispose()
+
+
+@contextmanager
+def progress_of(title: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A function of (done, total or None): a bar on a terminal, a plain line every few seconds elsewhere."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(title, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    last = time.monotonic()
+
+    def say(done: int, total: int | None) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PLAIN_PROGRESS_SECONDS:
+            last = time.monotonic()
+            click.echo(f"{title}: {done}" + (f" of {total}" if total else ""), err=True)
+
+    yield say
+
+
+# -- processes ---------------------------------------------------------------------------------------------
+
+
+@main.command()
+def run() -> None:
+    """Run everything here, embedded servers included, until Ctrl-C."""
+    from embedded.supervisor import Supervisor, follow_parent
+
+    if os.environ.get("SIGILO_STOP_WITH_PARENT"):
+        follow_parent()
+    Supervisor(Home.of(os.environ), port=port_of(os.environ.get("PORT", "8000")), say=click.echo).run()
+
+
+def port_of(text: str) -> int:
+    """The port number in ``text``. Raises ConfigurationError."""
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise ConfigurationError("PORT must be a number from 1 to 65535, such as PORT=8000")
+    return int(text)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port; PORT when not given.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Processes.")
+def web(host: str, port: int | None, workers: int) -> None:
+    """Serve pages and the JSON API."""
+    from embedded.serving import become, web_command, web_environment
+
+    settings = running_settings()
+    environment = web_environment(os.environ, settings.sigilo_home / "metrics")
+    become(web_command(host=host, port=port or settings.port, workers=workers), environment)
+
+
+@main.command()
+@click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 64), help="Task processes.")
+def worker(processes: int) -> None:
+    """Carry out background work."""
+    from embedded.serving import become, worker_command
+
+    running_settings()
+    become(worker_command(processes=processes), os.environ)
+
+
+@main.command()
+def scheduler() -> None:
+    """Start timed work when it is due; one such process at a time does so."""
+    from tasks.scheduler import run_scheduler
+
+    run_scheduler(running_settings())
+
+
+# -- database ----------------------------------------------------------------------------------------------
+
+
+@main.group()
+def db() -> None:
+    """The database's schema and addresses."""
+
+
+@db.command("upgrade")
+@click.argument("revision", default="head")
+def db_upgrade(revision: str) -> None:
+    """Bring the schema to REVISION (the newest by default)."""
+    from migrations.prepare import upgrade_schema
+
+    upgrade_schema(running_settings(), revision)
+    click.echo(f"The schema is at {revision}.", err=True)
+
+
+@db.command("downgrade")
+@click.argument("revision")
+def db_downgrade(revision: str) -> None:
+    """Take the schema back to REVISION ("base" removes everything)."""
+    from migrations.prepare import downgrade_schema
+
+    downgrade_schema(running_settings(), revision)
+    click.echo(f"The schema is at {revision}.", err=True)
+
+
+@db.command("url")
+@click.option("--role", type=click.Choice(URL_ROLES), default="superuser", show_default=True)
+def db_url(role: str) -> None:
+    """Print a connection URL for psql. It holds a password."""
+    settings = running_settings()
+    if role != "superuser":
+        click.echo(settings.url_for(Principal(role)))
+    elif brings_database(os.environ) and settings.database_url.get_secret_value():
+        click.echo(settings.database_url.get_secret_value())
+    else:
+        click.echo((Home.of(os.environ).secrets / "database_url_superuser").read_text().strip())
+
+
+# -- users and tokens --------------------------------------------------------------------------------------
+
+
+@main.group()
+def user() -> None:
+    """People who sign in."""
+
+
+@user.command("create")
+@click.option("--email", required=True)
+@click.option("--name", "full_name", required=True, help="Full name.")
+@click.option("--role", "roles", required=True, multiple=True, help="A role; may be given several times.")
+@click.option("--council", help="CRM-UF or COREN-UF number.")
+@click.option("--password-stdin", is_flag=True, help="Read the password's one line from standard input.")
+def user_create(
+    email: str, full_name: str, roles: tuple[str, ...], council: str | None, password_stdin: bool
+) -> None:
+    """Make a user. Without a password one is made and printed; it must be changed at first sign-in."""
+    from services.user_create import create_user
+
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else None
+    with session_as(running_settings(), Principal.STAFF) as session:
+        made = create_user(
+            session, email=email, full_name=full_name, roles=roles, council=council, password=password
+        )
+    if made.password:
+        click.echo(made.password)
+    click.echo(f"{email} may sign in as {', '.join(roles)}.", err=True)
+
+
+@user.command("disable")
+@click.option("--email", required=True)
+def user_disable(email: str) -> None:
+    """End a user's sessions and tokens and refuse new ones."""
+    from services.user_disable import disable_user
+
+    with session_as(running_settings(), Principal.STAFF) as session:
+        disable_user(session, email=email)
+    click.echo(f"{email} is disabled; sessions and tokens have ended.", err=True)
+
+
+@main.group()
+def token() -> None:
+    """Bearer tokens of the JSON API."""
+
+
+@token.command("create")
+@click.option("--email", required=True, help="Whose token it is.")
+@click.option("--name", default="command line", show_default=True, help="What it is for.")
+@click.option("--scope", "scopes", multiple=True, help="A scope; by default all that the user's role may do.")
+@click.option("--quota", help="Requests, such as 600/minute; instead of the user's own.")
+@click.option("--days", default=90, show_default=True, type=click.IntRange(1, 3650), help="Until it expires.")
+def token_create(email: str, name: str, scopes: tuple[str, ...], quota: str | None, days: int) -> None:
+    """Make a token and print it alone. It is shown this once."""
+    from services.token_create import create_token
+
+    with session_as(running_settings(), Principal.STAFF) as session:
+        made = create_token(
+            session, email=email, name=name, scopes=scopes, quota=quota, lifetime=timedelta(days=days)
+        )
+    click.echo(made)
+
+
+# -- data --------------------------------------------------------------------------------------------------
+
+
+@main.command("import")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--format", "source_format", default="auto", show_default=True,
+              type=click.Choice(["auto", "fhir", "synthea-csv", "csv"]))  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Check everything, keep nothing.")
+def import_(paths: tuple[Path, ...], source_format: str, dry_run: bool) -> None:
+    """Import patients and records from files or folders. Running it again adds nothing twice."""
+    from services.import_run import run_import
+
+    settings = running_settings()
+    with progress_of("Importing") as progress:
+        summary = run_import(settings, paths, source_format=source_format, dry_run=dry_run, progress=progress)
+    click.echo(str(summary))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--format", "target_format", required=True, type=click.Choice(["fhir", "csv"]))
+@click.option("--as", "email", required=True, help="The user through whose mask everything passes.")
+def export(folder: Path, target_format: str, email: str) -> None:
+    """Export what a user may see into FOLDER. Audited."""
+    from services.export_run import run_export
+
+    settings = running_settings()
+    with progress_of("Exporting") as progress:
+        summary = run_export(settings, folder, target_format=target_format, email=email, progress=progress)
+    click.echo(str(summary))
+
+
+@main.group()
+def demo() -> None:
+    """A made-up clinic to try things on."""
+
+
+@demo.command("seed")
+@click.option("--patients", default=60, show_default=True, type=click.IntRange(1))
+@click.option("--records", default=600, show_default=True, type=click.IntRange(1))
+def demo_seed(patients: int, records: int) -> None:
+    """Add generated patients, visits and a year of records."""
+    from services.demo_seed import seed
+
+    settings = running_settings()
+    with progress_of("Seeding") as progress:
+        summary = seed(settings, patients=patients, records=records, progress=progress)
+    click.echo(str(summary))
+
+
+# -- audit -------------------------------------------------------------------------------------------------
+
+
+@main.group()
+def audit() -> None:
+    """The trail of who did what, and the proof that it was not edited."""
+
+
+@audit.command("verify")
+@click.option("--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="A checkpoint kept elsewhere: finds a cut tail too.")  # fmt: skip
+def audit_verify(checkpoint: Path | None) -> None:
+    """Recompute the whole chain. Exit code 1 when anything was edited, deleted or moved."""
+    from services.audit_verify import verify
+
+    settings = running_settings()
+    with progress_of("Verifying") as progress:
+        report = verify(settings, checkpoint=checkpoint, progress=progress)
+    click.echo(str(report))
+    if not report.is_intact:
+        raise click.exceptions.Exit(1)
+
+
+@audit.command("checkpoint")
+def audit_checkpoint() -> None:
+    """Print a signed statement of the trail's head. Keep it on another machine."""
+    from services.audit_checkpoint import write_checkpoint
+
+    with session_as(running_settings(), Principal.WORKER) as session:
+        click.echo(write_checkpoint(session))
+
+
+# -- health ------------------------------------------------------------------------------------------------
+
+
+@main.command()
+def doctor() -> None:
+    """Check settings and dependencies; each line says what is well or what to do."""
+    from embedded.doctor import examine
+
+    findings = list(examine(os.environ))
+    for finding in findings:
+        click.echo(f"{'ok  ' if finding.is_well else 'FAIL'}  {finding.name}: {finding.text}")
+    failed = sum(not finding.is_well for finding in findings)
+    click.echo(f"{len(findings)} checks, {failed} to fix")
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""The variables under which an installation's processes find its servers and keys.
+
+Every secret is named by a ``NAME_FILE`` variable and never stands in an environment, where diagnostics
+and children would carry it on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+
+from config import SECRETS_DIRECTORIES, Principal
+from embedded.errors import EmbeddedError
+from embedded.home import Home
+from embedded.postgres import PostgresServer
+from embedded.redis import RedisServer
+from embedded.secrets import AUDIT_SIGNING_KEY, FIELD_KEY, SUPERUSER_PASSWORD, SecretsFolder
+
+# Tells the preparing process that the server is ours, so that it may make roles and the database.
+EMBEDDED_DATABASE = "SIGILO_EMBEDDED_DATABASE"
+DATABASE_VARIABLES = tuple(f"DATABASE_URL_{principal.value.upper()}" for principal in Principal)
+
+
+def is_given(name: str, environ: Mapping[str, str]) -> bool:
+    """Whether the setting ``name`` comes from outside: a variable, a named file or a mounted secret."""
+    return bool(
+        environ.get(name)
+        or environ.get(f"{name}_FILE")
+        or any(
+            (Path(folder) / file).exists() for folder in SECRETS_DIRECTORIES for file in (name, name.lower())
+        )
+    )
+
+
+def brings_database(environ: Mapping[str, str]) -> bool:
+    """Whether a database server is named, so that none of ours is needed."""
+    return is_given("DATABASE_URL", environ) or all(is_given(name, environ) for name in DATABASE_VARIABLES)
+
+
+def brings_redis(environ: Mapping[str, str]) -> bool:
+    return is_given("REDIS_URL", environ)
+
+
+def refuse_lost_keys(home: Home) -> None:
+    """Raise EmbeddedError when the database outlived its keys: new ones could read nothing of it."""
+    if not (home.postgres / "data").is_dir():
+        return
+    for name in (SUPERUSER_PASSWORD, FIELD_KEY, AUDIT_SIGNING_KEY):
+        if not (home.secrets / name).is_file() and not is_given(name.upper(), os.environ):
+            raise EmbeddedError(
+                f"{home.secrets / name} is missing though {home.postgres} holds data: "
+                "restore it from your backup, or move the data away to begin anew"
+            )
+
+
+def installation_environment(
+    home: Home,
+    environ: Mapping[str, str],
+    *,
+    port: int,
+    postgres: PostgresServer | None,
+    redis: RedisServer | None,
+) -> dict[str, str]:
+    """Variables to add to ``environ`` so that our processes reach the launched servers and their keys.
+
+    What ``environ`` already gives is left out and so wins.
+    """
+    folder = SecretsFolder(home.secrets)
+    found = {
+        "SIGILO_HOME": str(home.path),
+        "SIGILO_ENV": environ.get("SIGILO_ENV") or "development",
+        "PORT": str(port),
+        "PUBLIC_URL": environ.get("PUBLIC_URL") or f"http://127.0.0.1:{port}",
+    }
+    for name, path in folder.application_keys().items():
+        if not is_given(name, environ):
+            found[f"{name}_FILE"] = str(path)
+    if postgres is not None:
+        passwords = folder.role_passwords()
+        for principal in Principal:
+            url = postgres.url(principal.role, passwords[principal.role])
+            name = f"database_url_{principal.value}"
+            found[f"{name.upper()}_FILE"] = str(folder.store(name, url))
+        # For `sigilo db url --role superuser` and for preparing the database; no setting of the application.
+        folder.store("database_url_superuser", postgres.superuser_url)
+    if redis is not None:
+        found["REDIS_URL_FILE"] = str(folder.store("redis_url", redis.url))
+    return found
+
+
+def enter_running_installation(environ: MutableMapping[str, str]) -> None:
+    """Give a command in another terminal the servers and keys of the running ``sigilo run``.
+
+    Does nothing when ``environ`` brings servers of its own. Raises NotRunningError when nothing runs.
+    """
+    if brings_database(environ) and brings_redis(environ):
+        return
+    own_database = brings_database(environ)
+    for name, value in Home.of(environ).running_environment().items():
+        setting = name.removesuffix("_FILE")
+        if own_database and setting.startswith("DATABASE_URL"):
+            continue
+        if not is_given(setting, environ):
+            environ[name] = value

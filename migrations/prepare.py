@@ -1,0 +1,87 @@
+"""Take a server from nothing to the newest schema: roles, database, ownership, migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Engine
+
+from config import ConfigurationError, Principal, Settings
+from migrations.roles import MIGRATOR, ensure_database, ensure_ownership, ensure_roles
+from migrations.run import downgrade, upgrade
+from models.engine import make_engine
+
+MIGRATION_TIMEOUT_MS = 30 * 60_000
+
+
+def upgrade_schema(settings: Settings, revision: str = "head") -> None:
+    """Run the missing migrations as the migrator, after making roles where DATABASE_URL's login may.
+
+    Raises ConfigurationError when the roles are missing and the login may not make them.
+    """
+    url = settings.database_url.get_secret_value()
+    if url:
+        with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+            _claim_database(connection)
+    with _migrator(settings) as engine:
+        upgrade(engine, revision)
+
+
+def downgrade_schema(settings: Settings, revision: str) -> None:
+    """Take the schema back to ``revision``; roles stay, for other databases may need them."""
+    with _migrator(settings) as engine:
+        downgrade(engine, revision)
+
+
+@contextmanager
+def _migrator(settings: Settings) -> Iterator[Engine]:
+    engine = make_engine(
+        settings.url_for(Principal.MIGRATOR), pool_size=1, statement_timeout_ms=MIGRATION_TIMEOUT_MS
+    )
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def prepare_server(
+    maintenance_url: str, superuser_url: str, database: str, passwords: dict[str, str]
+) -> None:
+    """On a server of our own: every role with its password, the database, and who owns it.
+
+    ``passwords`` is role name → password; both URLs log in as a superuser, the second to ``database``.
+    """
+    with psycopg.connect(maintenance_url, autocommit=True, connect_timeout=10) as connection:
+        ensure_roles(connection, passwords)
+        ensure_database(connection, database)
+    with psycopg.connect(superuser_url, autocommit=True, connect_timeout=10) as connection:
+        ensure_ownership(connection)
+
+
+def _claim_database(connection: psycopg.Connection) -> None:
+    """Make roles and give the schema to the migrator, unless an administrator has done so already."""
+    try:
+        ensure_roles(connection)
+        ensure_ownership(connection)
+    except psycopg.errors.InsufficientPrivilege:
+        missing = [principal.role for principal in Principal if not _may_become(connection, principal.role)]
+        owner = connection.execute(
+            "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'public'"
+        ).fetchone()
+        if missing or owner != (MIGRATOR,):
+            raise ConfigurationError(
+                "the login in DATABASE_URL may not make the database roles: "
+                "run `sigilo db upgrade` once with a superuser's DATABASE_URL"
+            ) from None
+
+
+def _may_become(connection: psycopg.Connection, role: str) -> bool:
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+    except psycopg.Error:
+        return False
+    return True
