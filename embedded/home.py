@@ -75,9 +75,7 @@ class Home:
             folder = Path(place or "/nonexistent") / name
             if os.access(folder.parent, os.W_OK | os.X_OK) and fits_a_socket(folder):
                 return _private_folder(folder)
-        raise EmbeddedError(
-            f"the path {self.path} is too long for a socket: set SIGILO_HOME to a shorter one"
-        )
+        raise EmbeddedError(f"the path {self.path} is too long for a socket: set SIGILO_HOME to a shorter one")
 
     def lock(self) -> HomeLock:
         """Take this installation for this process. Raises EmbeddedError while another one has it.
@@ -102,22 +100,16 @@ class Home:
 
     def write_state(self, environment: Mapping[str, str]) -> None:
         """Tell other terminals how to reach the servers: variables that name files, never secrets."""
-        write_private(
-            self.path / "state.json", json.dumps({"environment": dict(environment)}, indent=2) + "\n"
-        )
+        write_private(self.path / "state.json", json.dumps({"environment": dict(environment)}, indent=2) + "\n")
 
     def running_environment(self) -> dict[str, str]:
         """The variables under which the running installation is reached. Raises NotRunningError."""
         if not self.is_running():
-            raise NotRunningError(
-                f"nothing runs for {self.path}: start `make run` first, or set DATABASE_URL"
-            )
+            raise NotRunningError(f"nothing runs for {self.path}: start `make run` first, or set DATABASE_URL")
         try:
             environment = json.loads((self.path / "state.json").read_text(encoding="utf-8"))["environment"]
         except FileNotFoundError:
-            raise NotRunningError(
-                f"the servers of {self.path} are still starting: try again in a moment"
-            ) from None
+            raise NotRunningError(f"the servers of {self.path} are still starting: try again in a moment") from None
         except OSError as error:
             raise EmbeddedError(f"{self.path}/state.json cannot be read: {error.strerror}") from None
         return {str(name): str(value) for name, value in environment.items()}
@@ -178,11 +170,7 @@ def _private_folder(folder: Path) -> Path:
     """Make ``folder`` in a place anybody writes to; refuse one that another account laid there first."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
-    if (
-        not stat.S_ISDIR(found.st_mode)
-        or found.st_uid != os.geteuid()
-        or stat.S_IMODE(found.st_mode) != 0o700
-    ):
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) != 0o700:
         raise EmbeddedError(
             f"{folder} is not a private folder of yours: remove it, or set SIGILO_HOME to a shorter path"
         )

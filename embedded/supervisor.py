@@ -44,7 +44,7 @@ STOP_STEPS = ((signal.SIGTERM, 10.0),)
 LEFTOVER_STEPS = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 
 
-class StopRequested(Exception):  # noqa: N818  (a request, not an error)
+class StopRequested(Exception):
     """Somebody asked us to end while we were still starting."""
 
 
@@ -109,8 +109,7 @@ class Supervisor:
         self._home.create()
         lock = self._home.lock()
         handlers = {
-            number: signal.signal(number, self._on_signal)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         }
         try:
             self._end_leftovers()
@@ -144,9 +143,7 @@ class Supervisor:
     def _end_leftovers(self) -> None:
         """A killed parent's children are already ending by themselves; make sure before taking their port."""
         if not end_strangers(lambda: processes_marked(MARK, str(self._home.path)), LEFTOVER_STEPS):
-            raise EmbeddedError(
-                f"processes of an earlier start on {self._home.path} do not end: end them by hand"
-            )
+            raise EmbeddedError(f"processes of an earlier start on {self._home.path} do not end: end them by hand")
 
     def _start_servers(self) -> None:
         """Start what the environment does not bring, both at once, and wait until they answer."""
@@ -164,9 +161,7 @@ class Supervisor:
             child.begin()
         for _, server, _ in servers:
             server.wait_ready(self._check)
-        ours = installation_environment(
-            self._home, self._given, port=self._port, postgres=database, redis=broker
-        )
+        ours = installation_environment(self._home, self._given, port=self._port, postgres=database, redis=broker)
         self._environment = {**self._given, **ours, MARK: str(self._home.path)}
         if database is not None:
             self._environment[EMBEDDED_DATABASE] = "1"
@@ -201,9 +196,7 @@ class Supervisor:
         for child in application:
             child.begin()
 
-    def _spawn(
-        self, command: list[str], environment: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[bytes]:
+    def _spawn(self, command: list[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         return spawn(command, environment=environment or self._environment, folder=CODE)
 
     def _watch(self) -> None:
@@ -222,9 +215,7 @@ class Supervisor:
             code = child.process.returncode
             seconds = child.postpone()
             if not self._is_ready and child.failures >= TRIES_BEFORE_READY:
-                raise EmbeddedError(
-                    f"{child.name} does not start (it ended with {code}): the messages above say why"
-                )
+                raise EmbeddedError(f"{child.name} does not start (it ended with {code}): the messages above say why")
             self._say(f"{child.name} ended with {code}: starting it again in {seconds:g} s")
         elif child.process is None and time.monotonic() >= child.restart_at:
             try:

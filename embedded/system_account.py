@@ -48,14 +48,10 @@ def _make_account() -> None:
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
         )  # fmt: skip
     except FileNotFoundError:
-        raise EmbeddedError(
-            f"PostgreSQL needs an account and useradd is missing: add a user {ACCOUNT}"
-        ) from None
+        raise EmbeddedError(f"PostgreSQL needs an account and useradd is missing: add a user {ACCOUNT}") from None
     if made.returncode != 0:
         reason = made.stderr.strip().splitlines()[-1:] or ["useradd failed"]
-        raise EmbeddedError(
-            f"the account {ACCOUNT} cannot be made ({reason[0]}): run as an ordinary user instead"
-        )
+        raise EmbeddedError(f"the account {ACCOUNT} cannot be made ({reason[0]}): run as an ordinary user instead")
 
 
 def ensure_system_folder(link: Path, home: Path) -> Path:
@@ -92,9 +88,7 @@ def _check_owner(folder: Path, link: Path, home: Path) -> None:
         return
     other = owner / link.name
     if other.is_symlink() and other.resolve() == folder and not owner.samefile(home):
-        raise EmbeddedError(
-            f"{home} is a copy of {owner} and shares its database: remove {link} to begin a new one"
-        )
+        raise EmbeddedError(f"{home} is a copy of {owner} and shares its database: remove {link} to begin a new one")
     recorded.write_text(f"{home}\n", encoding="utf-8")
 
 

@@ -2,6 +2,7 @@
 
 ``TEST_DATABASE_URL`` is a superuser's URL of a server where databases may be made and dropped (its roles named
 ``sigilo_*`` get fixed test passwords or memberships); ``TEST_REDIS_URL`` a Redis that may be flushed.
+``TEST_POSTGRES_PROGRAMS`` is the folder of an installed PostgreSQL's programs, to run instead of the wheel's.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def database_server(home: Path) -> Iterator[DatabaseServer]:
     if named:
         yield DatabaseServer(named)
         return
-    server = PostgresServer(Home(home), durable=False)
+    programs = os.environ.get("TEST_POSTGRES_PROGRAMS")
+    server = PostgresServer(Home(home), durable=False, programs=Path(programs) if programs else None)
     server.start()
     try:
         yield DatabaseServer(server.maintenance_url)

@@ -1,0 +1,43 @@
+# Sigilo's verbs. `make help` lists them.
+# PORT, SIGILO_HOME, DATABASE_URL and REDIS_URL pass through to `make run`; PYTHON names the interpreter
+# that .venv is made with.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PROCESSES ?= 2
+POSTGRESQL_15 := /usr/lib/postgresql/15/bin
+
+.PHONY: help run test test-pg15 lint bench sure
+
+help: ## List the verbs
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+run: $(INSTALLED) ## Run everything on 127.0.0.1:$PORT (8000) until Ctrl-C; state lies in $SIGILO_HOME (./var)
+	@exec env SIGILO_STOP_WITH_PARENT=1 $(BIN)/sigilo run
+
+test: $(INSTALLED) ## Run all tests, browser tests included
+	@scripts/install-chromium
+	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --cov --cov-report=term --cov-fail-under=90
+
+test-pg15: $(INSTALLED) ## Run the tests of schema, roles, search and audit on Debian's PostgreSQL 15
+	@scripts/install-postgresql-15
+	@TEST_POSTGRES_PROGRAMS=$(POSTGRESQL_15) $(BIN)/python -m pytest --numprocesses $(PROCESSES) -m database
+
+lint: $(INSTALLED) ## Check style, types and who may import whom
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy .
+	@$(BIN)/lint-imports
+
+bench: $(INSTALLED) ## Measure the API through the real server
+	@$(BIN)/python -m bench
+
+sure: lint test ## The whole gate
+
+$(INSTALLED): constraints.txt pyproject.toml scripts/make-venv
+	@scripts/make-venv $(VENV)
+	@touch $@
