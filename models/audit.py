@@ -12,14 +12,13 @@ from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Index, Uuid, text
 from sqlalchemy.dialects.postgresql import INET, JSONB
-from sqlalchemy.orm import Mapped, declarative_mixin, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, CreatedAt
 
 OUTCOMES = ("success", "refused", "failure")
 
 
-@declarative_mixin
 class EventColumns:
     """What somebody did: one thing, once. The same columns in the outbox and in the trail."""
 

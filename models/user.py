@@ -44,7 +44,8 @@ class User(Base):
     full_name: Mapped[str]
     council: Mapped[str | None]  # CRM-UF or COREN-UF number, printed beside what this person writes
     cpf_index: Mapped[bytes | None]  # keyed blind index: one account per CPF
-    password_hash: Mapped[str | None]  # argon2id; none for accounts that cannot sign in
+    # argon2id; none for accounts that cannot sign in. Only the anonymous role may select it.
+    password_hash: Mapped[str | None] = mapped_column(deferred=True)
     password_changed_at: Mapped[datetime | None]
     must_change_password: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
     patient_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("patients.id", use_alter=True))

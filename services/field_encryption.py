@@ -30,7 +30,9 @@ class FieldCipher:
     def __init__(self, key: bytes, previous: bytes | None = None) -> None:
         if len(key) != 32 or (previous is not None and len(previous) != 32):
             raise ValueError("a field key is 32 bytes")
-        self._ciphers = {_key_number(k): AESGCM(_derive(k, b"sigilo field encryption")) for k in _present(key, previous)}
+        self._ciphers = {
+            _key_number(k): AESGCM(_derive(k, b"sigilo field encryption")) for k in _present(key, previous)
+        }
         self._current = _key_number(key)
         self._index_keys = [_derive(k, b"sigilo blind index") for k in _present(key, previous)]
         self._digest_key = _derive(key, b"sigilo audit digests")
@@ -49,7 +51,9 @@ class FieldCipher:
 
     def encrypt_bytes(self, value: bytes, row_id: uuid.UUID) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
-        return bytes([self._current]) + nonce + self._ciphers[self._current].encrypt(nonce, value, row_id.bytes)
+        return (
+            bytes([self._current]) + nonce + self._ciphers[self._current].encrypt(nonce, value, row_id.bytes)
+        )
 
     def decrypt_bytes(self, sealed: bytes, row_id: uuid.UUID) -> bytes:
         cipher = self._ciphers.get(sealed[0]) if sealed else None

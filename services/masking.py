@@ -94,9 +94,16 @@ VISIT_FIELDS: dict[str, tuple[Visibility, ...]] = {
 RESTRICTED_VISIBLE = frozenset({"kind", "occurredAt", "author"})
 SEES_RESTRICTED = frozenset({Relation.CARE_TEAM, Relation.OWN})
 
-_FIELDS = {"patient": PATIENT_FIELDS, "record": RECORD_FIELDS, "allergy": ALLERGY_FIELDS, "visit": VISIT_FIELDS}
+_FIELDS = {
+    "patient": PATIENT_FIELDS,
+    "record": RECORD_FIELDS,
+    "allergy": ALLERGY_FIELDS,
+    "visit": VISIT_FIELDS,
+}
 FIELDS = {
-    (entity, field): dict(zip(_COLUMNS, row, strict=True)) for entity, table in _FIELDS.items() for field, row in table.items()
+    (entity, field): dict(zip(_COLUMNS, row, strict=True))
+    for entity, table in _FIELDS.items()
+    for field, row in table.items()
 }
 
 
@@ -129,13 +136,19 @@ class Mask:
 def mask_for(entity: str, relation: Relation, *, restricted: bool = False) -> Mask:
     """The mask of ``relation`` over every field of ``entity``."""
     fields = {
-        field: visibility(entity, field, relation, restricted=restricted) for kind, field in FIELDS if kind == entity
+        field: visibility(entity, field, relation, restricted=restricted)
+        for kind, field in FIELDS
+        if kind == entity
     }
     masked = tuple(field for field, seen in fields.items() if seen is not Visibility.CLEAR)
     reason = None
     if masked:
         reason = "restricted" if restricted and relation not in SEES_RESTRICTED else relation.value
-    tag = hashlib.sha256("\0".join((relation, str(restricted), *masked)).encode()).hexdigest()[:8] if masked else ""
+    tag = (
+        hashlib.sha256("\0".join((relation, str(restricted), *masked)).encode()).hexdigest()[:8]
+        if masked
+        else ""
+    )
     return Mask(relation=relation, fields=fields, masked_fields=masked, reason=reason, tag=tag)
 
 

@@ -147,7 +147,9 @@ ALWAYS_FOR_TOKENS = frozenset({P.SELF})
 
 def scopes_of(role: Role) -> frozenset[Scope]:
     """All scopes that make sense for ``role``: what a token has when none are named."""
-    return frozenset(scope for permission in ROLE_PERMISSIONS[role] if (scope := SCOPE_OF[permission]) is not None)
+    return frozenset(
+        scope for permission in ROLE_PERMISSIONS[role] if (scope := SCOPE_OF[permission]) is not None
+    )
 
 
 def permits(role: Role, permission: Permission, scopes: frozenset[str] | None) -> bool:

@@ -1,0 +1,214 @@
+"""List and search medical records: one statement that finds the page, masks it, and writes the read's event."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from models.engine import Databases
+from models.user import Role
+from services import cursor as cursors
+from services.actor import Actor
+from services.audit_event import Event
+from services.audited_read import event_insert, event_parameters, read
+from services.masking import Visibility, role_relation, visibility
+from services.permissions import Permission
+from services.record_sql import inside, representation, sees_caption
+
+LIMIT_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFilters:
+    """What a list is narrowed to. ``start`` and ``end`` bound occurredAt, both included."""
+
+    patient_id: uuid.UUID | None = None
+    priority: str | None = None
+    kind: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    include_deleted: bool = False
+    q: str | None = None  # words to search for; set by search only
+
+
+@dataclass(frozen=True, slots=True)
+class JsonPage:
+    """One page whose rows PostgreSQL already wrote as JSON."""
+
+    data: str  # a JSON array
+    next_cursor: str | None
+
+
+def list_records(
+    databases: Databases, actor: Actor, filters: RecordFilters, *, limit: int = 20, cursor: str | None = None
+) -> JsonPage:
+    """Records newest first by occurredAt. Raises Forbidden, Invalid (cursor), Unavailable."""
+    actor.require(Permission.RECORD_READ)
+    plain = asdict(filters)
+    parameters = _parameters(actor, filters, limit, "medical_record.list")
+    if cursor is not None:
+        parameters["after"], parameters["after_id"] = cursors.decode(plain, cursor, datetime, uuid.UUID)
+    shape = (actor.role, _present(filters), filters.include_deleted, cursor is not None)
+    row = read(databases, actor, _list_statement(*shape), parameters)
+    return _page(row, plain, "last_at")
+
+
+def search_records(
+    databases: Databases, actor: Actor, filters: RecordFilters, *, limit: int = 20, cursor: str | None = None
+) -> JsonPage:
+    """Records that match ``filters.q`` by rank. A reader searches only what they would see: the whole record
+    inside the care team, its title outside, nothing where titles are masked."""
+    actor.require(Permission.RECORD_READ)
+    plain = asdict(filters)
+    parameters = _parameters(actor, filters, limit, "medical_record.search") | {"q": filters.q}
+    if cursor is not None:
+        parameters["after"], parameters["after_id"] = cursors.decode(plain, cursor, float, uuid.UUID)
+    shape = (actor.role, _present(filters), filters.include_deleted, cursor is not None)
+    row = read(databases, actor, _search_statement(*shape), parameters)
+    return _page(row, plain, "last_rank")
+
+
+def _page(row: dict[str, Any] | None, filters: dict[str, Any], key: str) -> JsonPage:
+    if row is None or row["data"] is None:
+        return JsonPage("[]", None)
+    following = cursors.encode(filters, row[key], row["last_id"]) if row["has_more"] else None
+    return JsonPage(row["data"], following)
+
+
+def _present(filters: RecordFilters) -> tuple[str, ...]:
+    names = ("patient_id", "priority", "kind", "start", "end")
+    return tuple(name for name in names if getattr(filters, name) is not None)
+
+
+def _parameters(actor: Actor, filters: RecordFilters, limit: int, action: str) -> dict[str, Any]:
+    event = Event(action=action, entity_type="medical_record", patient_id=filters.patient_id)
+    return {
+        "me": actor.user_id,
+        "role": actor.role.value,
+        "limit": limit,
+        "patient": filters.patient_id,
+        "priority": filters.priority,
+        "kind": filters.kind,
+        "start": filters.start,
+        "end": filters.end,
+        **event_parameters(actor, event),
+    }
+
+
+CONDITIONS = {
+    "patient_id": "r.patient_id = %(patient)s",
+    "kind": "r.kind = %(kind)s",
+    "start": "r.occurred_at >= %(start)s",
+    "end": "r.occurred_at <= %(end)s",
+}
+
+
+def _conditions(role: Role, present: tuple[str, ...], include_deleted: bool) -> list[str]:
+    """Conditions that need no mask. An inactive record shows only to those inside who ask for it."""
+    conditions = [CONDITIONS[name] for name in present if name in CONDITIONS]
+    if not (include_deleted and role.is_clinical):
+        conditions.append("r.deleted_at IS NULL")
+    return conditions
+
+
+def _masked_conditions(role: Role, present: tuple[str, ...], include_deleted: bool) -> list[str]:
+    """Conditions that depend on what the reader sees of the row (``r.inside``)."""
+    conditions = []
+    if "priority" in present:
+        conditions.append(f"(r.priority = %(priority)s AND {sees_caption(role)})")
+    if include_deleted and role.is_clinical:
+        conditions.append("(r.deleted_at IS NULL OR r.inside)")
+    return conditions
+
+
+def _where(conditions: list[str]) -> str:
+    return "WHERE " + " AND ".join(conditions) if conditions else ""
+
+
+@lru_cache(maxsize=256)
+def _list_statement(role: Role, present: tuple[str, ...], include_deleted: bool, continued: bool) -> str:
+    conditions = _conditions(role, present, include_deleted)
+    if continued:
+        conditions.append("(r.occurred_at, r.id) < (%(after)s, %(after_id)s)")
+    masked = _masked_conditions(role, present, include_deleted)
+    # "inside" is worked out for the rows of the page; earlier only where a filter depends on it.
+    source = "medical_records r"
+    if masked and role.is_clinical:
+        source = f"(SELECT r.*, {inside(role)} AS inside FROM medical_records r {_where(conditions)}) r"
+        conditions = []
+        shown_inside = "r.inside"
+    else:
+        shown_inside = inside(role)
+    columns = "r.id, r.patient_id, r.author_id, r.visit_id, r.amends_id, r.kind, r.title, r.diagnosis, r.treatment, r.notes, r.cid10_codes, r.priority, r.restricted, r.occurred_at, r.closes_at, r.version, r.created_at, r.updated_at, r.deleted_at"  # noqa: E501
+    return f"""
+        WITH page AS MATERIALIZED (
+            SELECT {columns}{", r.inside" if shown_inside == "r.inside" else ""}
+            FROM {source}
+            {_where([*conditions, *masked])}
+            ORDER BY r.occurred_at DESC, r.id DESC LIMIT %(limit)s + 1
+        ), shown AS MATERIALIZED (
+            SELECT r.*{"" if shown_inside == "r.inside" else f", {shown_inside} AS inside"}
+            FROM (SELECT * FROM page ORDER BY occurred_at DESC, id DESC LIMIT %(limit)s) r
+        ), event AS (
+            {event_insert("", entity_ids="ARRAY(SELECT id FROM shown)")}
+        )
+        SELECT
+            (SELECT json_agg({representation(role)}) FROM (SELECT * FROM shown ORDER BY occurred_at DESC, id DESC) s)::text
+                AS data,
+            (SELECT count(*) > %(limit)s FROM page) AS has_more,
+            last.occurred_at AS last_at, last.id AS last_id
+        FROM (SELECT 1) AS always
+        LEFT JOIN (SELECT occurred_at, id FROM shown ORDER BY occurred_at, id LIMIT 1) AS last ON TRUE
+    """
+
+
+def _searchable(role: Role) -> tuple[str, str]:
+    """(condition, rank) over rows with ``inside`` and the query ``words.q``; "FALSE" where titles are masked."""
+    if role.is_clinical:
+        return (
+            "r.search_all @@ words.q AND (r.inside OR (NOT r.restricted AND r.search_title @@ words.q))",
+            "CASE WHEN r.inside THEN ts_rank(r.search_all, words.q) ELSE ts_rank(r.search_title, words.q) END",
+        )
+    if visibility("record", "diagnosis", role_relation(role, in_team=False)) is Visibility.CLEAR:
+        return "r.search_all @@ words.q", "ts_rank(r.search_all, words.q)"
+    return "FALSE", "0"
+
+
+@lru_cache(maxsize=256)
+def _search_statement(role: Role, present: tuple[str, ...], include_deleted: bool, continued: bool) -> str:
+    condition, rank = _searchable(role)
+    conditions = _conditions(role, present, include_deleted)
+    masked = _masked_conditions(role, present, include_deleted)
+    after = "WHERE (f.rank, f.id) < (%(after)s::float8, %(after_id)s)" if continued else ""
+    return f"""
+        WITH words AS (
+            SELECT websearch_to_tsquery('portuguese', sigilo_fold(%(q)s)) AS q
+        ), candidates AS (
+            SELECT r.*, {inside(role, setwise=True)} AS inside
+            FROM medical_records r, words
+            {_where([*conditions, "r.search_all @@ words.q"])}
+        ), found AS (
+            SELECT r.id, ({rank})::float8 AS rank
+            FROM candidates r, words
+            {_where([condition, *masked])}
+        ), page AS MATERIALIZED (
+            SELECT f.id, f.rank FROM found f {after}
+            ORDER BY f.rank DESC, f.id DESC LIMIT %(limit)s + 1
+        ), shown AS MATERIALIZED (
+            SELECT r.*, p.rank, {inside(role)} AS inside
+            FROM (SELECT * FROM page ORDER BY rank DESC, id DESC LIMIT %(limit)s) p
+            JOIN medical_records r ON r.id = p.id
+        ), event AS (
+            {event_insert("", entity_ids="ARRAY(SELECT id FROM shown)")}
+        )
+        SELECT
+            (SELECT json_agg({representation(role)}) FROM (SELECT * FROM shown ORDER BY rank DESC, id DESC) s)::text
+                AS data,
+            (SELECT count(*) > %(limit)s FROM page) AS has_more,
+            last.rank AS last_rank, last.id AS last_id
+        FROM (SELECT 1) AS always
+        LEFT JOIN (SELECT rank, id FROM shown ORDER BY rank, id LIMIT 1) AS last ON TRUE
+    """

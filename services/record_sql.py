@@ -1,0 +1,61 @@
+"""The SQL of record reads: what a page's row is, and how it is shown through the reader's mask."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from models.user import Role
+from services.masking import SEES_RESTRICTED, role_relation
+from services.masking_sql import inside_rowwise, inside_setwise, sql_mask
+from services.record_fields import sql_status, sql_time
+
+PATIENT, AUTHOR = "r.patient_id", "r.author_id"
+
+
+def inside(role: Role, *, setwise: bool = False) -> str:
+    """SQL boolean over ``medical_records r``: does the reader see this record as its care team does?"""
+    if not role.is_clinical:
+        return "FALSE"
+    return inside_setwise(PATIENT, AUTHOR) if setwise else inside_rowwise(PATIENT, AUTHOR)
+
+
+def sees_caption(role: Role) -> str:
+    """SQL boolean over rows with ``inside``: are priority and its like clear (the record is not restricted, or
+    the reader may see restricted ones)? Filters on a masked field must not find what they would betray."""
+    if role.is_clinical:
+        return "(r.inside OR NOT r.restricted)"
+    return "TRUE" if role_relation(role, in_team=False) in SEES_RESTRICTED else "(NOT r.restricted)"
+
+
+@lru_cache(maxsize=16)
+def representation(role: Role) -> str:
+    """SQL json over ``s`` (a medical record with ``inside``): the record as the API shows it to ``role``."""
+    mask = sql_mask("record", role)
+    author = (
+        "(SELECT json_build_object('id', u.id, 'name', u.full_name, 'council', u.council) "
+        "FROM users u WHERE u.id = s.author_id)"
+    )
+    columns = {
+        "id": "s.id",
+        "patientId": "s.patient_id",
+        "visitId": "s.visit_id",
+        "kind": mask.field("kind", "s.kind"),
+        "title": mask.field("title", "s.title"),
+        "diagnosis": mask.field("diagnosis", "s.diagnosis"),
+        "treatment": mask.field("treatment", "s.treatment"),
+        "notes": mask.field("notes", "s.notes"),
+        "cid10Codes": mask.field("cid10Codes", "s.cid10_codes"),
+        "priority": mask.field("priority", "s.priority"),
+        "restricted": mask.field("restricted", "s.restricted"),
+        "occurredAt": mask.field("occurredAt", sql_time("s.occurred_at")),
+        "status": sql_status("s"),
+        "version": "s.version",
+        "amendsId": "s.amends_id",
+        "author": mask.field("author", author),
+        "createdAt": sql_time("s.created_at"),
+        "updatedAt": sql_time("s.updated_at"),
+        "deletedAt": sql_time("s.deleted_at"),
+        "privacy": mask.privacy(),
+    }
+    selected = ", ".join(f'{expression} AS "{name}"' for name, expression in columns.items())
+    return f"(SELECT row_to_json(v) FROM (SELECT {selected}) v)"
