@@ -1,0 +1,104 @@
+"""Up, down and up again with data; head is what the models say; a lock is not waited for long."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic import command
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+import models
+from config import Principal, Settings
+from migrations.run import alembic_config, current, downgrade, head, upgrade
+from models.engine import Databases, make_engine
+from tests.factories.cast import join_team, make_patient, make_person
+from tests.servers import DatabaseServer
+
+pytestmark = pytest.mark.database
+VERSIONS = Path(__file__).resolve().parents[2] / "migrations" / "versions"
+
+
+def test_head_is_what_the_models_say(fresh_databases: Databases) -> None:
+    with fresh_databases.engine(Principal.MIGRATOR).connect() as connection:
+        command.check(alembic_config(connection))
+        assert current(connection) == head()
+
+
+def test_up_down_and_up_again_with_data(fresh_databases: Databases, fresh_settings: Settings) -> None:
+    doctor = make_person(fresh_databases, models.Role.DOCTOR, "Ana Moura")
+    patient = make_patient(fresh_databases, fresh_settings, "Conceição Ávila")
+    join_team(fresh_databases, patient, doctor.id)
+    with fresh_databases.session(Principal.WORKER) as session:
+        session.execute(
+            text(
+                "INSERT INTO audit_trail (sealed_at, sequence, id, hash, occurred_at, action, outcome) "
+                "VALUES (now(), 1, gen_random_uuid(), sha256('x'), now(), 'x.y', 'success')"
+            )
+        )
+    engine = fresh_databases.engine(Principal.MIGRATOR)
+    steps = sorted((path.name[:4] for path in VERSIONS.glob("0*.py")), reverse=True)
+    # Data outlives going back over the grants and policies and forward again …
+    downgrade(engine, "0004")
+    upgrade(engine)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT full_name FROM patients")).scalars().all() == ["Conceição Ávila"]
+        command.check(alembic_config(connection))
+    # … and every single step goes down and up, to the very base.
+    for step in [*steps[1:], "base"]:
+        downgrade(engine, step)
+    with engine.connect() as connection:
+        left = connection.execute(
+            text("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')")
+        ).scalar_one()
+        assert left == 1, "only alembic_version is left at the base"
+    for step in reversed(steps):
+        upgrade(engine, step)
+    with engine.connect() as connection:
+        command.check(alembic_config(connection))
+
+
+def test_a_migration_gives_up_on_a_lock_instead_of_queueing_the_clinic(
+    server: DatabaseServer, fresh_database: str, fresh_databases: Databases
+) -> None:
+    engine = make_engine(server.urls(fresh_database)[Principal.MIGRATOR], pool_size=1, statement_timeout_ms=0)
+    with psycopg.connect(server.superuser_url(fresh_database)) as other:
+        other.execute("LOCK TABLE patients IN ACCESS SHARE MODE")
+        with pytest.raises(DBAPIError, match="lock timeout"):
+            downgrade(engine, "0004")
+    engine.dispose()
+    with fresh_databases.engine(Principal.MIGRATOR).connect() as connection:
+        assert current(connection) == head(), "nothing half-done"
+
+
+def test_two_processes_that_start_at_once_migrate_one_after_the_other(server: DatabaseServer, template: str) -> None:
+    name = server.create(template=template)
+    try:
+        url = server.urls(name)[Principal.MIGRATOR]
+        first = make_engine(url, pool_size=1)
+        downgrade(first, "base")
+        program = (
+            "import sys; from models.engine import make_engine; from migrations.run import upgrade;"
+            "upgrade(make_engine(sys.argv[1], pool_size=1))"
+        )
+        processes = [
+            subprocess.Popen([sys.executable, "-c", program, url], stderr=subprocess.PIPE, text=True) for _ in range(3)
+        ]
+        for process in processes:
+            _, complaint = process.communicate(timeout=60)
+            assert process.returncode == 0, complaint
+        with first.connect() as connection:
+            assert current(connection) == head()
+        first.dispose()
+    finally:
+        server.drop(name)
+
+
+def test_migrations_never_import_the_models() -> None:
+    for path in VERSIONS.glob("0*.py"):
+        source = path.read_text()
+        assert "import models" not in source and "from models" not in source, path.name
