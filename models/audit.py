@@ -18,6 +18,13 @@ from models.base import Base, CreatedAt
 
 OUTCOMES = ("success", "refused", "failure")
 
+# A list of objects whose values are strings or null: numbers have no one canonical form that survives jsonb.
+CHANGES_SHAPE = (
+    "jsonb_typeof(changes) = 'array'"
+    " AND NOT jsonb_path_exists(changes, '$[*] ? (@.type() != \"object\")')"
+    " AND NOT jsonb_path_exists(changes, '$[*].* ? (@.type() != \"string\" && @.type() != \"null\")')"
+)
+
 
 class EventColumns:
     """What somebody did: one thing, once. The same columns in the outbox and in the trail."""
@@ -33,7 +40,8 @@ class EventColumns:
     patient_id: Mapped[uuid.UUID | None]  # whose record it was, where it was one person's
     from_version: Mapped[int | None]
     to_version: Mapped[int | None]
-    changes: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)  # [{field, before, after}], digests
+    # [{field, before, after}], digests. Without none_as_null an event that changed nothing would hold JSON's null.
+    changes: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     basis: Mapped[str | None]  # what opened the door: care team, break-glass, own record, role
     basis_id: Mapped[uuid.UUID | None]  # the break-glass grant or other row that holds the reason
     ip: Mapped[str | None] = mapped_column(INET)
@@ -50,7 +58,12 @@ class AuditOutbox(EventColumns, Base):
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
 
-    __table_args__ = (CheckConstraint("outcome IN ('success', 'refused', 'failure')", "outcome_known"),)
+    # What the trail's canonical form can't hold is refused here, with the act, so no event can block the drain.
+    __table_args__ = (
+        CheckConstraint("outcome IN ('success', 'refused', 'failure')", "outcome_known"),
+        CheckConstraint("isfinite(occurred_at)", "occurred_at_finite"),
+        CheckConstraint(CHANGES_SHAPE, "changes_shape"),
+    )
 
 
 class AuditLog(EventColumns, Base):

@@ -9,6 +9,12 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+CHANGES_SHAPE = (
+    "jsonb_typeof(changes) = 'array'"
+    " AND NOT jsonb_path_exists(changes, '$[*] ? (@.type() != \"object\")')"
+    " AND NOT jsonb_path_exists(changes, '$[*].* ? (@.type() != \"string\" && @.type() != \"null\")')"
+)
+
 
 def upgrade() -> None:
     op.create_table(
@@ -44,6 +50,8 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "outcome IN ('success', 'refused', 'failure')", name=op.f("ck_audit_outbox_outcome_known")
         ),
+        sa.CheckConstraint("isfinite(occurred_at)", name=op.f("ck_audit_outbox_occurred_at_finite")),
+        sa.CheckConstraint(CHANGES_SHAPE, name=op.f("ck_audit_outbox_changes_shape")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_outbox")),
     )
     op.create_table(
