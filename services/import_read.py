@@ -34,10 +34,10 @@ class Detected(NamedTuple):
     read: Reader
 
 
-def read_file(file: SourceFile, wanted: str, rules: ReadingRules, consumed: Callable[[int], None]) -> Iterator[Item]:
+def read_file(file: SourceFile, wanted: str, rules: ReadingRules) -> Iterator[Item]:
     """Every entry of ``file``, and a refusal for every one that cannot be read. Never raises for what is in it.
 
-    ``wanted`` is one of FORMATS; ``consumed`` is told, now and then, how many bytes of the file are read.
+    ``wanted`` is one of FORMATS.
     """
     refused = taken = 0
     line = 1
@@ -46,8 +46,8 @@ def read_file(file: SourceFile, wanted: str, rules: ReadingRules, consumed: Call
         detected = _detect(file, rules)
         if wanted not in ("auto", detected.format):
             raise FileRefused(f"is {detected.format}, and {wanted} was asked for")
-        with file.stream() as (stream, position):
-            for number, item in enumerate(detected.read(stream)):
+        with file.stream() as stream:
+            for item in detected.read(stream):
                 if isinstance(item, Ignored):
                     kinds[item.type] = kinds.get(item.type, 0) + 1
                 elif isinstance(item, Reject):
@@ -56,8 +56,6 @@ def read_file(file: SourceFile, wanted: str, rules: ReadingRules, consumed: Call
                 else:
                     taken += 1
                     line = item.place.line
-                if number % 256 == 0:
-                    consumed(position())
                 yield item
                 if refused >= REJECTS_MAX:
                     raise FileRefused(f"more than {REJECTS_MAX} entries were refused; the rest was not read")
@@ -70,7 +68,7 @@ def read_file(file: SourceFile, wanted: str, rules: ReadingRules, consumed: Call
 
 
 def _detect(file: SourceFile, rules: ReadingRules) -> Detected:
-    with file.stream() as (stream, _):
+    with file.stream() as stream:
         first = stream.readline(LINE_MAX + 1)
         while first and not first.removeprefix(BOM).strip():
             first = stream.readline(LINE_MAX + 1)

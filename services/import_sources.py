@@ -44,8 +44,8 @@ class SourceFile:
     opened: Callable[[], BinaryIO]
 
     @contextmanager
-    def stream(self) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
-        """The decompressed bytes, and a function telling how many bytes of the file were consumed.
+    def stream(self) -> Iterator[IO[bytes]]:
+        """The file's bytes, decompressed.
 
         Raises FileRefused, here or on a later read, for a file that cannot be opened or expands too far.
         """
@@ -57,10 +57,10 @@ class SourceFile:
             is_gzip = raw.read(2) == GZIP_MAGIC
             raw.seek(0)
             if not is_gzip:
-                yield raw, raw.tell
+                yield raw
                 return
             with io.BufferedReader(_Expanding(raw, self.size), CHUNK) as expanded:
-                yield expanded, raw.tell
+                yield expanded
 
     def digest(self) -> bytes:
         """SHA-256 of the file's bytes as they are stored."""
@@ -128,11 +128,6 @@ def from_paths(paths: list[Path]) -> list[SourceFile]:
                 seen.add(identity)
                 found.append(_from_path(file, str(file.relative_to(path)) if is_folder else file.name))
     return found
-
-
-def from_bytes(name: str, content: bytes) -> SourceFile:
-    """A file whose bytes are already here, such as an upload."""
-    return SourceFile(name, len(content), lambda: io.BytesIO(content))
 
 
 def _walk(folder: Path) -> Iterator[Path]:
