@@ -22,11 +22,11 @@ run: $(INSTALLED) ## Run everything on 127.0.0.1:$PORT (8000) until Ctrl-C; stat
 
 test: $(INSTALLED) ## Run all tests, browser tests included
 	@scripts/install-chromium
-	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --cov --cov-report=term --cov-fail-under=90
+	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope --cov --cov-report=term --cov-fail-under=90
 
 test-pg15: $(INSTALLED) ## Run the tests of schema, roles, search and audit on Debian's PostgreSQL 15
 	@scripts/install-postgresql-15
-	@TEST_POSTGRES_PROGRAMS=$(POSTGRESQL_15) $(BIN)/python -m pytest --numprocesses $(PROCESSES) -m database
+	@TEST_POSTGRES_PROGRAMS=$(POSTGRESQL_15) $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope -m database
 
 lint: $(INSTALLED) ## Check style, types and who may import whom
 	@$(BIN)/ruff check .

@@ -20,6 +20,7 @@ from config import ConfigurationError, Principal, Settings, load_settings
 from embedded.errors import EmbeddedError
 from embedded.home import Home
 from embedded.installation import brings_database, brings_redis, enter_running_installation
+from embedded.redis import NEVER_AGAIN
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_POSTGRES = 150_000  # as server_version_num has it
@@ -139,7 +140,7 @@ def _schema(settings: Settings) -> str:
 
 
 def _redis(settings: Settings) -> str:
-    client = redis.Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=3, socket_connect_timeout=3)
+    client = redis.Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=3, retry=NEVER_AGAIN)
     try:
         info: dict[str, Any] = client.info()  # type: ignore[assignment]
     finally:

@@ -88,12 +88,17 @@ class PostgresServer:
 
     @property
     def superuser_url(self) -> str:
-        return self.url(SUPERUSER, self._secrets.password(SUPERUSER_PASSWORD))
+        return self._superuser_url(DATABASE)
 
     @property
     def maintenance_url(self) -> str:
         """The superuser on the database that is always there."""
-        return self.url(SUPERUSER, self._secrets.password(SUPERUSER_PASSWORD), database="postgres")
+        return self._superuser_url("postgres")
+
+    def _superuser_url(self, database: str) -> str:
+        if self._sockets is None:
+            raise EmbeddedError("PostgreSQL has not been started, so it has no address yet")
+        return self.url(SUPERUSER, self._secrets.password(SUPERUSER_PASSWORD), database)
 
     def url(self, role: str, password: str, database: str = DATABASE) -> str:
         """libpq URL for ``role``; the server must have been launched, which decides where its socket is."""

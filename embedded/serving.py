@@ -40,11 +40,11 @@ def scheduler_command() -> list[str]:
     return [sys.executable, "-m", "cli", "scheduler"]
 
 
-def web_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
-    """``environ`` with a fresh folder where the workers share their metrics; the last run's would add up."""
-    folder = home / "metrics"
+def web_environment(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """``environ`` and a fresh ``folder`` where the workers share their metrics; the last run's would add up."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     return {**environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
 
 

@@ -1,0 +1,74 @@
+"""How the supervisor plans restarts, and what it refuses before starting anything."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from embedded import supervisor
+from embedded.errors import EmbeddedError
+from embedded.process import spawn
+from embedded.serving import scheduler_command, web_command, web_environment, worker_command
+from embedded.supervisor import FIRST_BACKOFF, LONGEST_BACKOFF, STEADY_SECONDS, Child, refuse_busy_port
+
+
+def failing() -> subprocess.Popen[bytes]:
+    process = spawn([sys.executable, "-c", "raise SystemExit(3)"], environment={}, folder=Path("/"))
+    process.wait()
+    return process
+
+
+def test_restarts_come_later_after_each_failure_up_to_a_limit() -> None:
+    child = Child("web", failing)
+    waits = []
+    for _ in range(9):
+        child.begin()
+        assert child.has_ended()
+        waits.append(child.postpone())
+    assert waits[:4] == [FIRST_BACKOFF, 2 * FIRST_BACKOFF, 4 * FIRST_BACKOFF, 8 * FIRST_BACKOFF]
+    assert waits[-1] == LONGEST_BACKOFF
+    assert child.process is None
+    assert child.restart_at > time.monotonic()
+
+
+def test_child_that_lived_long_starts_again_soon() -> None:
+    child = Child("web", failing, failures=8)
+    child.begin()
+    child.started -= STEADY_SECONDS + 1
+    assert child.postpone() == FIRST_BACKOFF
+
+
+def test_busy_port_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        with pytest.raises(EmbeddedError, match=f"port {port} cannot be used .*PORT={port + 1}"):
+            refuse_busy_port(port)
+    refuse_busy_port(port)
+
+
+def test_nobody_answers_on_a_closed_port() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        assert not supervisor.answers_ready(closed.getsockname()[1])
+
+
+def test_command_lines_name_the_address_and_no_secret() -> None:
+    command = web_command(host="127.0.0.1", port=8123, workers=2, threads=4)
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert command[command.index("--port") + 1] == "8123"
+    assert command[command.index("--workers") + 1] == "2"
+    assert worker_command(processes=3)[worker_command().index("--concurrency") + 1] == "3"
+    assert scheduler_command()[-1] == "scheduler"
+
+
+def test_metrics_of_the_last_run_are_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "var" / "metrics"
+    assert web_environment({"A": "1"}, folder) == {"A": "1", "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    (folder / "counter_1.db").write_text("old")
+    web_environment({}, folder)
+    assert list(folder.iterdir()) == []
