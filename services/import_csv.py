@@ -16,7 +16,7 @@ from services.import_csv_rows import Row, first_placeholder, read_rows, unescape
 from services.import_entries import Entry, ImportedAllergy, ImportedPatient, ImportedRecord, Key, Place, Reject
 from services.import_fhir import ReadingRules
 from services.import_fhir_encounter import HAPPENED
-from services.import_identifiers import read_cns, read_cpf
+from services.import_identifiers import read_document
 from services.import_rules import EntryRefused, checked_cid10, checked_key, kind_of, priority_of, required, within
 from services.import_times import END_OF_TIME, TimeRefused, check_period, read_birth_date, read_moment
 
@@ -83,9 +83,9 @@ def _patient(row: Row, place: Place, rules: ReadingRules) -> ImportedPatient:
         sex=sex,
         birth_date=birth_date,
         birth_date_estimated=_truth(cells, "birth_date_estimated") or is_estimated,
-        cpf=read_cpf(cells["cpf"], "cpf") if cells.get("cpf") else None,
-        cns=read_cns(cells["cns"], "cns") if cells.get("cns") else None,
-        passport=within("passport", cells.get("passport"), "passport"),
+        cpf=_document(cells, "cpf"),
+        cns=_document(cells, "cns"),
+        passport=_document(cells, "passport"),
         nationality=within("nationality", cells.get("nationality"), "nationality"),
         phone=within("phone", cells.get("phone"), "phone"),
         email=within("email", cells.get("email"), "email"),
@@ -146,6 +146,10 @@ def _allergy(row: Row, place: Place, rules: ReadingRules) -> ImportedAllergy:
 
 def _key(cells: dict[str, str], source: str, identifier: str) -> Key:
     return Key(checked_key(cells.get(source), source), checked_key(cells.get(identifier), identifier))
+
+
+def _document(cells: dict[str, str], kind: str) -> str | None:
+    return read_document(kind, cells[kind], kind) if cells.get(kind) else None
 
 
 def _truth(cells: dict[str, str], column: str) -> bool | None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from validate_docbr import CNS, CPF
-
-from services.import_fhir_elements import Resource, codings, objects, text
-from services.import_rules import EntryRefused, within
+from services.identifier_check import normalize
+from services.import_fhir_elements import Resource, codings, objects
+from services.import_rules import EntryRefused
 
 # RNDS (Ministério da Saúde): NamingSystem/cpf and /cns; the OIDs are those of HL7 Brasil's registry.
 CPF_SYSTEMS = re.compile(r"https?://[\w.-]*saude\.gov\.br/.*/cpf|urn:oid:2\.16\.840\.1\.113883\.13\.237", re.IGNORECASE)
@@ -16,8 +15,11 @@ CNS_SYSTEMS = re.compile(r"https?://[\w.-]*saude\.gov\.br/.*/cns|urn:oid:2\.16\.
 # TAX and HC mean CPF and CNS only in RNDS's own list; HL7's TAX is anybody's tax number.
 BRAZILIAN_TYPES = re.compile(r"https?://[\w.-]*saude\.gov\.br/.*BRTipo(?:Documento|Identificador)", re.IGNORECASE)
 HL7_TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
-SEPARATORS = re.compile(r"[\s./-]+")
-MAYBE_DOCUMENT = re.compile(r"\d{11}|\d{15}", re.ASCII)
+NOT_VALID = {
+    "cpf": "the CPF is not valid: its check digits do not fit",
+    "cns": "the CNS is not valid: its check digits do not fit",
+    "passport": "is no passport number: 5 to 20 letters and digits",
+}
 
 
 class Documents(NamedTuple):
@@ -28,28 +30,17 @@ class Documents(NamedTuple):
     passport: str | None = None
 
 
-def read_cpf(value: object, pointer: str) -> str:
-    """Eleven digits with valid check digits. Raises EntryRefused, which never repeats the number."""
-    digits = SEPARATORS.sub("", value) if isinstance(value, str) else ""
-    if not digits.isascii() or not digits.isdigit() or len(digits) != 11 or not CPF().validate(digits):
-        raise EntryRefused("the CPF is not valid: its check digits do not fit", pointer)
-    return digits
-
-
-def read_cns(value: object, pointer: str) -> str:
-    """Fifteen digits with a valid check sum. Raises EntryRefused, which never repeats the number."""
-    digits = SEPARATORS.sub("", value) if isinstance(value, str) else ""
-    if not digits.isascii() or not digits.isdigit() or len(digits) != 15 or not CNS().validate(digits):
-        raise EntryRefused("the CNS is not valid: its check digits do not fit", pointer)
-    return digits
+def read_document(kind: str, value: object, pointer: str) -> str:
+    """A CPF, CNS or passport in its one stored form. Raises EntryRefused, which never repeats the number."""
+    number = normalize(kind, value) if isinstance(value, str) else None
+    if number is None:
+        raise EntryRefused(NOT_VALID[kind], pointer)
+    return number
 
 
 def is_document_number(value: str) -> bool:
     """Whether an id of another system is somebody's CPF or CNS, which must not lie about in the clear."""
-    digits = SEPARATORS.sub("", value)
-    if not MAYBE_DOCUMENT.fullmatch(digits):
-        return False
-    return bool(CPF().validate(digits) if len(digits) == 11 else CNS().validate(digits))
+    return any(normalize(kind, value) is not None for kind in ("cpf", "cns"))
 
 
 def read_documents(patient: Resource) -> Documents:
@@ -63,15 +54,7 @@ def read_documents(patient: Resource) -> Documents:
         if kind is None or identifier.get("use") == "old":
             continue
         pointer = f"/identifier/{number}/value"
-        if kind == "cpf":
-            value = read_cpf(identifier.get("value"), pointer)
-        elif kind == "cns":
-            value = read_cns(identifier.get("value"), pointer)
-        else:
-            passport = within("passport", text(identifier.get("value")), pointer)
-            if passport is None:
-                continue
-            value = passport
+        value = read_document(kind, identifier.get("value"), pointer)
         if found.setdefault(kind, value) != value:
             raise EntryRefused(f"there is a second, different {kind.upper()}", pointer)
     return Documents(**found)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from models import new_id
+from models import Patient, new_id
 from models.text import fold
 from models.user import IMPORT_USER_ID
 from services.field_encryption import FieldCipher
@@ -15,19 +15,21 @@ from services.import_batch import Batch
 from services.import_entries import ImportedPatient, Key
 from services.import_patient_rows import (
     COLUMNS,
-    DOCUMENTS,
-    FIELDS,
-    content_in_clear,
-    document_columns,
+    SAID,
+    SEALED,
     imported_content,
-    new_row,
-    row_content,
-    version_content,
+    last_said,
+    new_patient,
+    patient_of,
+    said,
+    seal,
 )
 from services.import_rules import is_uuid
 from services.import_statements import Connection, Row, look_up
 from services.import_verdict import Verdict, last_import, weigh
+from services.patient_fields import DOCUMENTS, PLAIN, content_of, sealed_content
 
+INSERTED = ("id", *PLAIN.values(), *SEALED, "audit_key_cipher", "source", "source_id", "version", "created_by")
 UNIQUE_DOCUMENTS = ("cpf", "cns")
 OTHER_PERSON = (
     "another person (other name, other birth date) was imported under this id: "
@@ -82,25 +84,21 @@ class PatientPlan:
         patient_id = new_id()
         if not self._claim_documents(patient, patient_id):
             return None
-        columns, audit_key = new_row(patient, patient_id, self._cipher)
-        columns |= {"responsible_id": self._responsible_id, "created_by": IMPORT_USER_ID, "version": 1}
-        self._batch.insert("patients", columns | {"source": patient.key.source, "source_id": patient.key.id})
-        self._keep_version(columns)
-        after = imported_content(patient)
-        if self._responsible_id is not None:
-            after["responsibleId"] = str(self._responsible_id)
-        self._batch.event(
-            "patient.create", "patient", patient_id, patient_id, audit_key, before=None, after=after, version=1
-        )
+        made, audit_key = new_patient(patient, patient_id, self._cipher)
+        made.responsible_id = self._responsible_id
+        made.created_by = IMPORT_USER_ID
+        self._batch.insert("patients", {name: getattr(made, name) for name in INSERTED})
+        self._keep(made, audit_key, before=None)
         if self._responsible_id is not None:
             self._join_team(patient_id, audit_key)
         self._batch.count("patients", "created")
         return Person(patient_id, audit_key)
 
     def _meet(self, patient: ImportedPatient, row: Row) -> Person | None:
-        before, after = row_content(row, self._cipher), imported_content(patient)
+        known = patient_of(row)
+        before, after = content_of(self._cipher, known), imported_content(patient)
         person = self._person(row)
-        verdict = weigh(row, before, after, lambda: self._last_import(row["id"]))
+        verdict = weigh(row, said(before), after, lambda: self._last_import(row["id"]))
         if verdict is Verdict.UNCHANGED:
             self._batch.count("patients", "unchanged")
             return person
@@ -110,40 +108,49 @@ class PatientPlan:
         if verdict.is_refusal:
             self._batch.reject(patient.place, verdict.value)
         elif self._claim_documents(patient, row["id"]):
-            self._change(patient, row, person, before, after)
+            self._change(known, patient, person, before, after)
         return person
 
     def _change(
-        self, patient: ImportedPatient, row: Row, person: Person, before: dict[str, Any], after: dict[str, Any]
+        self,
+        known: Patient,
+        patient: ImportedPatient,
+        person: Person,
+        before: dict[str, Any],
+        after: dict[str, Any],
     ) -> None:
-        changes: Row = {FIELDS[name]: getattr(patient, FIELDS[name]) for name in FIELDS if before[name] != after[name]}
+        changed = [SAID[name] for name in SAID if before[name] != after[name]]
+        for column in changed:
+            setattr(known, column, getattr(patient, column))
         for kind in DOCUMENTS:
             if before[kind] != after[kind]:
-                changes |= document_columns(kind, after[kind], row["id"], self._cipher)
-        changes["version"] = row["version"] + 1
-        self._batch.update("patients", changes | {"id": row["id"]})
-        self._keep_version(row | changes)
-        self._batch.event(
-            "patient.update",
-            "patient",
-            row["id"],
-            row["id"],
-            person.audit_key,
-            before=before,
-            after=after,
-            version=changes["version"],
-        )
+                seal(known, kind, after[kind], self._cipher)
+                changed += [f"{kind}_cipher", f"{kind}_index"]
+        known.version += 1
+        self._batch.update("patients", {name: getattr(known, name) for name in (*changed, "id", "version")})
+        self._keep(known, person.audit_key, before=before)
         self._batch.count("patients", "updated")
 
-    def _keep_version(self, row: Row) -> None:
+    def _keep(self, patient: Patient, audit_key: bytes, *, before: dict[str, Any] | None) -> None:
+        """The version row and the event that belong to a patient made or changed."""
         self._batch.insert(
             "patient_versions",
             {
-                "patient_id": row["id"],
-                "version": row["version"],
-                "content": version_content(row),
+                "patient_id": patient.id,
+                "version": patient.version,
+                "content": sealed_content(patient),
                 "changed_by": IMPORT_USER_ID,
             },
+        )
+        self._batch.event(
+            "patient.create" if before is None else "patient.update",
+            "patient",
+            patient.id,
+            patient.id,
+            audit_key,
+            before=before,
+            after=content_of(self._cipher, patient),
+            version=patient.version,
         )
 
     def _join_team(self, patient_id: uuid.UUID, audit_key: bytes) -> None:
@@ -203,7 +210,7 @@ class PatientPlan:
 
     def _last_import(self, patient_id: uuid.UUID) -> tuple[int, dict[str, Any]] | None:
         last = last_import(self._connection, "patient_versions", "patient_id", patient_id)
-        return None if last is None else (last[0], content_in_clear(last[1], patient_id, self._cipher))
+        return None if last is None else (last[0], last_said(last[1], patient_id, self._cipher))
 
     def _person(self, row: Row) -> Person:
         audit_key = self._cipher.decrypt_bytes(bytes(row["audit_key_cipher"]), row["id"])

@@ -10,7 +10,6 @@ from models.record import CID10_MAX, CLINICAL_TEXT_MAX, TITLE_MAX
 from services.restriction import CID10
 
 KEY_MAX = 200  # characters of a source's name or of an id within it
-SHORT_TEXT_MAX = 200  # phone, e-mail, nationality, passport
 SUBSTANCE_MAX = 300
 REACTION_MAX = 1_000
 CHECK_UP = re.compile(r"check.?up|wellness|exam")
@@ -22,6 +21,9 @@ MAXIMA = {
     "full_name": NAME_MAX,
     "social_name": NAME_MAX,
     "mother_name": NAME_MAX,
+    "nationality": 100,
+    "phone": 50,
+    "email": 254,
     "address": ADDRESS_MAX,
     "title": TITLE_MAX,
     "diagnosis": CLINICAL_TEXT_MAX,
@@ -73,7 +75,7 @@ def within(name: str, value: str | None, pointer: str = "") -> str | None:
     """
     if value is None or not value.strip():
         return None
-    maximum = MAXIMA.get(name, SHORT_TEXT_MAX)
+    maximum = MAXIMA[name]
     if len(value) > maximum:
         raise EntryRefused(f"{name} is longer than {maximum} characters", pointer)
     return value

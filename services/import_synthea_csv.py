@@ -24,6 +24,7 @@ from services.import_entries import (
     Reject,
 )
 from services.import_fhir import ReadingRules
+from services.import_identifiers import read_document
 from services.import_rules import EntryRefused, checked_key, joined, required, within
 from services.import_times import END_OF_TIME, TimeRefused, check_period, read_birth_date, read_moment
 
@@ -109,7 +110,7 @@ def _patient(row: Row, place: Place, rules: ReadingRules) -> ImportedPatient:
         sex=SEXES[cells["GENDER"]],
         birth_date=birth_date,
         birth_date_estimated=is_estimated,
-        passport=within("passport", cells.get("PASSPORT"), "PASSPORT"),
+        passport=read_document("passport", cells["PASSPORT"], "PASSPORT") if cells.get("PASSPORT") else None,
         address=within("address", address, "ADDRESS"),
         deceased_at=died,
     )
