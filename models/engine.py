@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session, sessionmaker
 
 # A statement that takes longer than this is a fault, not a slow page; imports and backups set their own.
@@ -18,7 +20,8 @@ LOCK_TIMEOUT_MS = 5_000
 def make_engine(url: str, *, pool_size: int = 5, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Engine:
     """An engine over psycopg 3 for a libpq ``url`` (``postgresql://…``).
 
-    Connections are checked before use, so that a restarted server costs a reconnect and not an error.
+    An idle connection that the server has closed is found before use without a round trip, so a restarted
+    server costs a reconnect and not an error.
     """
     engine = create_engine(
         "postgresql+psycopg://",
@@ -31,16 +34,23 @@ def make_engine(url: str, *, pool_size: int = 5, statement_timeout_ms: int = STA
         pool_size=pool_size,
         max_overflow=2,
         pool_timeout=5,
-        pool_pre_ping=False,
         pool_recycle=1800,
+        hide_parameters=True,  # parameters are patient data; exception texts end up in logs
     )
     _set_timeouts(engine, statement_timeout_ms)
+    event.listen(engine, "checkout", _refuse_closed)
     return engine
 
 
-def _set_timeouts(engine: Engine, statement_timeout_ms: int) -> None:
-    from sqlalchemy import event
+def _refuse_closed(connection: psycopg.Connection[Any], *_: Any) -> None:
+    """An idle connection has nothing to say: if its socket is readable, what it says is goodbye."""
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+    if poller.poll(0):
+        raise DisconnectionError("the server closed this connection")
 
+
+def _set_timeouts(engine: Engine, statement_timeout_ms: int) -> None:
     @event.listens_for(engine, "connect")
     def set_timeouts(connection: psycopg.Connection[Any], _: Any) -> None:
         connection.autocommit = True

@@ -89,7 +89,7 @@ class MedicalRecord(Base):
         Index("ix_medical_records_author_id", "author_id", text("occurred_at DESC")),
         Index("ix_medical_records_visit_id", "visit_id", postgresql_where=text("visit_id IS NOT NULL")),
         Index("ix_medical_records_amends_id", "amends_id", postgresql_where=text("amends_id IS NOT NULL")),
-        Index("ix_medical_records_created_at", "created_at"),
+        Index("ix_medical_records_updated_at", "updated_at"),
         Index("ix_medical_records_search_all", "search_all", postgresql_using="gin"),
         Index("ix_medical_records_search_title", "search_title", postgresql_using="gin"),
         Index(

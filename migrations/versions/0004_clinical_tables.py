@@ -420,7 +420,7 @@ def upgrade() -> None:
         ["author_id", sa.literal_column("occurred_at DESC")],
         unique=False,
     )
-    op.create_index("ix_medical_records_created_at", "medical_records", ["created_at"], unique=False)
+    op.create_index("ix_medical_records_updated_at", "medical_records", ["updated_at"], unique=False)
     op.create_index(
         "ix_medical_records_inactive",
         "medical_records",
