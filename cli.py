@@ -223,17 +223,13 @@ def user() -> None:
 @click.option("--role", "roles", required=True, multiple=True, help="A role; may be given several times.")
 @click.option("--council", help="CRM-UF or COREN-UF number.")
 @click.option("--password-stdin", is_flag=True, help="Read the password's one line from standard input.")
-def user_create(
-    email: str, full_name: str, roles: tuple[str, ...], council: str | None, password_stdin: bool
-) -> None:
+def user_create(email: str, full_name: str, roles: tuple[str, ...], council: str | None, password_stdin: bool) -> None:
     """Make a user. Without a password one is made and printed; it must be changed at first sign-in."""
     from services.user_create import create_user
 
     password = sys.stdin.readline().rstrip("\n") if password_stdin else None
     with session_as(running_settings(), Principal.STAFF) as session:
-        made = create_user(
-            session, email=email, full_name=full_name, roles=roles, council=council, password=password
-        )
+        made = create_user(session, email=email, full_name=full_name, roles=roles, council=council, password=password)
     if made.password:
         click.echo(made.password)
     click.echo(f"{email} may sign in as {', '.join(roles)}.", err=True)
@@ -266,9 +262,7 @@ def token_create(email: str, name: str, scopes: tuple[str, ...], quota: str | No
     from services.token_create import create_token
 
     with session_as(running_settings(), Principal.STAFF) as session:
-        made = create_token(
-            session, email=email, name=name, scopes=scopes, quota=quota, lifetime=timedelta(days=days)
-        )
+        made = create_token(session, email=email, name=name, scopes=scopes, quota=quota, lifetime=timedelta(days=days))
     click.echo(made)
 
 
@@ -348,10 +342,12 @@ def audit_verify(checkpoint: Path | None) -> None:
 @audit.command("checkpoint")
 def audit_checkpoint() -> None:
     """Print a signed statement of the trail's head. Keep it on another machine."""
-    from services.audit_checkpoint import write_checkpoint
+    from services.audit_checkpoint import signer_of, write_checkpoint
 
-    with session_as(running_settings(), Principal.WORKER) as session:
-        click.echo(write_checkpoint(session))
+    settings = running_settings()
+    with session_as(settings, Principal.WORKER) as session:
+        note = write_checkpoint(session, signer_of(settings))
+    click.echo(note, nl=False)
 
 
 # -- health ------------------------------------------------------------------------------------------------

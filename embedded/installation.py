@@ -69,7 +69,6 @@ def installation_environment(
         "SIGILO_HOME": str(home.path),
         "SIGILO_ENV": environ.get("SIGILO_ENV") or "development",
         "PORT": str(port),
-        "PUBLIC_URL": environ.get("PUBLIC_URL") or f"http://127.0.0.1:{port}",
     }
     for name, path in folder.application_keys().items():
         if not is_given(name, environ):

@@ -149,11 +149,9 @@ def test_lost_key_of_existing_data_stops_the_start(own_home: Home) -> None:
 
 def test_environment_names_files_and_holds_no_secret(own_home: Home) -> None:
     own_home.create()
-    found = installation_environment(
-        own_home, {"FIELD_KEY": "given", "PUBLIC_URL": "http://localhost:9"}, port=9, postgres=None, redis=None
-    )
+    found = installation_environment(own_home, {"FIELD_KEY": "given"}, port=9, postgres=None, redis=None)
     assert found["SIGILO_HOME"] == str(own_home.path)
-    assert found["PUBLIC_URL"] == "http://localhost:9"
+    assert (found["PORT"], found["SIGILO_ENV"]) == ("9", "development")
     assert "FIELD_KEY_FILE" not in found
     secret = Path(found["SECRET_KEY_FILE"]).read_text().strip()
     assert len(secret) >= 32

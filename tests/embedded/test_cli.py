@@ -1,0 +1,175 @@
+"""The ``sigilo`` command: one line that says what to do, and an exit code that can be trusted."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+import sqlalchemy.exc
+from click.testing import CliRunner, Result
+
+import cli
+from config import PRODUCT_VERSION, ConfigurationError, Principal, Settings
+from embedded.home import Home
+from services.errors import Conflict, Invalid
+
+FOREIGN = re.compile(r"DATABASE_URL|REDIS_URL|SECRET_KEY|FIELD_KEY|AUDIT_SIGNING_KEY|SIGILO_|PUBLIC_URL|PORT")
+
+
+@pytest.fixture
+def environment(own_home: Home, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A shell in which nothing of Sigilo is set but a home where nothing runs."""
+    for name in list(os.environ):
+        if FOREIGN.match(name):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("SIGILO_HOME", str(own_home.path))
+    return {}
+
+
+@pytest.fixture
+def served(environment: dict[str, str], settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The same shell with the servers of the test run named in it."""
+    names = [f"database_url_{principal.value}" for principal in Principal]
+    for name in ("secret_key", "field_key", "audit_signing_key", "redis_url", *names):
+        monkeypatch.setenv(name.upper(), getattr(settings, name).get_secret_value())
+    monkeypatch.setenv("SIGILO_ENV", "development")
+    return settings
+
+
+def sigilo(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.main, arguments)
+
+
+def test_help_lists_every_command_of_the_contract() -> None:
+    listed = set(re.findall(r"^  ([a-z]+)  ", sigilo("--help").stdout, re.MULTILINE))
+    assert listed == {
+        "run", "web", "worker", "scheduler", "db", "user", "token", "import", "export", "demo", "audit", "doctor",
+    }  # fmt: skip
+    assert PRODUCT_VERSION in sigilo("--version").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("db", "upgrade"), ("db", "downgrade", "base"), ("db", "url"), ("worker",), ("web",), ("scheduler",),
+        ("user", "disable", "--email", "a@example.org"), ("token", "create", "--email", "a@example.org"),
+        ("import", "/nonexistent"), ("export", "/tmp/x", "--format", "csv", "--as", "a@example.org"),
+        ("demo", "seed"), ("audit", "verify"), ("audit", "checkpoint"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_without_servers_a_command_says_to_start_them(environment: dict[str, str], arguments: tuple[str, ...]) -> None:
+    result = sigilo(*arguments)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert "start `make run` first" in result.stderr
+
+
+@pytest.mark.parametrize("port", ["", "http", "0", "70000", "-1"])
+def test_port_that_is_none_is_refused(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+    monkeypatch.setenv("PORT", port)
+    result = sigilo("run")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "PORT must be a number" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ConfigurationError("SECRET_KEY is missing"), "SECRET_KEY is missing"),
+        (Conflict("Another user has this e-mail."), "Another user has this e-mail."),
+        (Invalid.at("/email", "is no address"), "email: is no address"),
+        (psycopg.OperationalError("connection failed:\nno such host"), "the database cannot be reached"),
+        (
+            sqlalchemy.exc.OperationalError("SELECT 'secret'", {}, psycopg.OperationalError("refused")),
+            "the database cannot be reached",
+        ),
+        (
+            sqlalchemy.exc.ProgrammingError("SELECT 'secret'", {}, psycopg.errors.UndefinedTable("users")),
+            "run `sigilo db upgrade`",
+        ),
+        (redis.exceptions.ConnectionError("refused"), "Redis cannot be reached"),
+        (FileNotFoundError(2, "No such file or directory", "/x"), "/x: No such file or directory"),
+        (ValueError("Conceição secret"), "unexpected ValueError"),
+    ],
+)
+def test_error_is_one_line_without_values(error: Exception, line: str) -> None:
+    said = cli.one_line(error)
+    assert line in said
+    assert "\n" not in said
+    assert "secret" not in said
+
+
+def test_url_of_a_role_is_printed_alone(served: Settings) -> None:
+    result = sigilo("db", "url", "--role", "patient")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == served.url_for(Principal.PATIENT) + "\n"
+
+
+def test_upgrade_of_the_newest_schema_changes_nothing(served: Settings) -> None:
+    result = sigilo("db", "upgrade")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == ""
+
+
+def test_missing_setting_is_named_when_only_the_database_is_given(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://someone@/somewhere")
+    result = sigilo("db", "upgrade")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "REDIS_URL is missing" in result.stderr
+
+
+def test_doctor_finds_everything_well(served: Settings) -> None:
+    result = sigilo("doctor")
+    assert result.exit_code == 0, result.stdout
+    assert "every role connects" in result.stdout
+    assert result.stdout.splitlines()[-1] == "6 checks, 0 to fix"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("REDIS_URL", "redis://127.0.0.1:1/0", "check REDIS_URL"),
+        ("DATABASE_URL_WORKER", "postgresql:///x?host=/nonexistent", "check DATABASE_URL"),
+        ("SECRET_KEY", "short", "SECRET_KEY is missing or shorter"),
+    ],
+)
+def test_doctor_says_what_to_do(
+    served: Settings, monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    result = sigilo("doctor")
+    assert result.exit_code == 1
+    failed = [line for line in result.stdout.splitlines() if line.startswith("FAIL")]
+    assert failed
+    assert says in failed[0]
+    assert "to fix" in result.stdout.splitlines()[-1]
+
+
+def test_doctor_finds_a_role_that_is_not_its_own(served: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL_PATIENT", served.url_for(Principal.STAFF))
+    assert "connects as sigilo_staff: give it the role sigilo_patient" in sigilo("doctor").stdout
+
+
+def test_doctor_finds_secrets_that_others_may_read(environment: dict[str, str], own_home: Home) -> None:
+    own_home.create()
+    (own_home.secrets / "field_key").touch(mode=0o644)
+    assert "open to other accounts" in sigilo("doctor").stdout
+
+
+def test_progress_elsewhere_than_on_a_terminal_is_plain_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cli, "PLAIN_PROGRESS_SECONDS", 0.0)
+    with cli.progress_of("Importing") as progress:
+        progress(10, 20)
+        progress(15, None)
+    assert capsys.readouterr().err == "Importing: 10 of 20\nImporting: 15\n"
