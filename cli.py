@@ -51,11 +51,12 @@ def one_line(error: Exception) -> str:  # noqa: PLR0911  (a table of cases)
     import sqlalchemy.exc
 
     from services.errors import Invalid, ServiceError
+    from services.import_sources import SourceMissing
 
     cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
     if isinstance(cause, Invalid) and cause.errors:
         return "; ".join(f"{item.pointer.strip('/')}: {item.message}" for item in cause.errors)
-    if isinstance(cause, ConfigurationError | EmbeddedError | ServiceError):
+    if isinstance(cause, ConfigurationError | EmbeddedError | ServiceError | SourceMissing):
         return str(cause)
     if isinstance(cause, psycopg.OperationalError):
         reason = (str(cause).strip().splitlines() or ["no answer"])[-1]
@@ -274,13 +275,20 @@ def token_create(email: str, name: str, scopes: tuple[str, ...], quota: str | No
 @click.option("--format", "source_format", default="auto", show_default=True,
               type=click.Choice(["auto", "fhir", "synthea-csv", "csv"]))  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check everything, keep nothing.")
-def import_(paths: tuple[Path, ...], source_format: str, dry_run: bool) -> None:
+@click.option("--responsible", metavar="EMAIL", help="The doctor who becomes responsible for new patients.")
+@click.option("--source", help="The sending system, for ids that are unique only there.")
+def import_(
+    paths: tuple[Path, ...], source_format: str, dry_run: bool, responsible: str | None, source: str | None
+) -> None:
     """Import patients and records from files or folders. Running it again adds nothing twice."""
     from services.import_run import run_import
 
     settings = running_settings()
     with progress_of("Importing") as progress:
-        summary = run_import(settings, paths, source_format=source_format, dry_run=dry_run, progress=progress)
+        summary = run_import(
+            settings, paths, source_format=source_format, dry_run=dry_run,
+            responsible=responsible, source=source, progress=progress,
+        )  # fmt: skip
     click.echo(str(summary))
 
 
