@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     database_url_backup: SecretStr = SecretStr("")
     database_pool_size: int = 8
     redis_url: SecretStr = SecretStr("")
+    web_workers: int = 2  # web processes that share each quota while Redis is away
 
     public_url: str = ""
     clinic_name: str = "Clínica"

@@ -1,0 +1,126 @@
+"""Find out who is calling: by bearer token or by session cookie, in one statement as the anonymous principal.
+
+Nothing is cached, so a revoked token, an ended session and a disabled user are refused at the next request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import class_row
+
+from config import Principal
+from models.engine import Databases
+
+TOKEN_PREFIX = "sgl_"  # noqa: S105  (names a token's kind, for scanners that look for leaked secrets)
+SECRET_MAX = 200
+
+# SECURITY 4: the idle time is the clinic's to shorten, never to lengthen or switch off.
+IDLE_MINUTES_MAX = 15
+IDLE = f"""
+    make_interval(mins => LEAST({IDLE_MINUTES_MAX}, GREATEST(1, coalesce((
+        SELECT CASE WHEN jsonb_typeof(value) = 'number' THEN trunc((value #>> '{{}}')::numeric) END
+        FROM settings WHERE key = 'session.idle_minutes'
+    ), {IDLE_MINUTES_MAX})))::int)
+"""
+
+# A user who lost a role can't use what was made for it. The time of last use is kept to the minute, and
+# another's lock on the row is no reason to wait: the row is checked again once it is free.
+LOOK_UP_BEARER = """
+WITH found AS (
+    SELECT t.id, t.user_id, t.acting_role, t.scopes, t.quota, t.last_used_at,
+        u.full_name, u.council, u.patient_id, u.quota AS user_quota, u.locale
+    FROM api_tokens t JOIN users u ON u.id = t.user_id
+    WHERE t.secret_hash = %(hash)s AND t.revoked_at IS NULL AND t.expires_at > now() AND u.disabled_at IS NULL
+        AND EXISTS (SELECT FROM user_roles r WHERE r.user_id = t.user_id AND r.role = t.acting_role)
+), used AS (
+    UPDATE api_tokens t SET last_used_at = now() FROM found f
+    WHERE t.id = f.id AND (t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute')
+)
+SELECT f.user_id, f.acting_role AS role, f.full_name AS name, f.council, f.patient_id, f.locale,
+    f.id AS token_id, f.scopes, f.quota AS token_quota, f.user_quota, NULL::uuid AS session_id, false AS must_change
+FROM found f
+"""
+
+# Being seen is written at most every ten seconds: a page of many requests is one sign of life.
+LOOK_UP_SESSION = f"""
+WITH found AS (
+    SELECT s.id, s.user_id, s.acting_role, u.full_name, u.council, u.patient_id, u.quota AS user_quota, u.locale,
+        u.must_change_password
+    FROM sessions s JOIN users u ON u.id = s.user_id
+    WHERE s.secret_hash = %(hash)s AND s.ended_at IS NULL AND s.expires_at > now()
+        AND s.last_seen_at > now() - {IDLE} AND u.disabled_at IS NULL
+        AND EXISTS (SELECT FROM user_roles r WHERE r.user_id = s.user_id AND r.role = s.acting_role)
+), seen AS (
+    UPDATE sessions s SET last_seen_at = now() FROM found f
+    WHERE s.id = f.id AND %(active)s AND s.last_seen_at < now() - interval '10 seconds'
+)
+SELECT f.user_id, f.acting_role AS role, f.full_name AS name, f.council, f.patient_id, f.locale,
+    NULL::uuid AS token_id, NULL::text[] AS scopes, NULL::text AS token_quota, f.user_quota,
+    f.id AS session_id, f.must_change_password AS must_change
+FROM found f
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom a token or session belongs to, as the database has it now."""
+
+    user_id: uuid.UUID
+    role: str
+    name: str
+    council: str | None
+    patient_id: uuid.UUID | None
+    locale: str
+    token_id: uuid.UUID | None
+    scopes: list[str] | None
+    token_quota: str | None
+    user_quota: str | None
+    session_id: uuid.UUID | None
+    must_change: bool  # the password was given by somebody else and must be changed first
+
+
+def secret_hash(secret: str) -> bytes:
+    """SHA-256 of a token or session secret: 256 random bits need no slow hash."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def find_token(databases: Databases, token: str) -> Identity | None:
+    """Who holds ``token``; None when it is unknown, expired or revoked, or its user disabled."""
+    if not token.startswith(TOKEN_PREFIX) or len(token) > SECRET_MAX:
+        return None
+    return _one(databases, LOOK_UP_BEARER, {"hash": secret_hash(token)})
+
+
+def find_session(databases: Databases, secret: str, *, is_background: bool) -> Identity | None:
+    """Whose session ``secret`` opens; None when it has ended, idled out or is unknown.
+
+    ``is_background``: the request was made by a page on its own and is no sign of life (SECURITY 4).
+    """
+    if len(secret) > SECRET_MAX:
+        return None
+    return _one(databases, LOOK_UP_SESSION, {"hash": secret_hash(secret), "active": not is_background})
+
+
+def _one(databases: Databases, statement: str, parameters: dict[str, Any]) -> Identity | None:
+    """Run once more on a new connection when the pooled one had died: a restarted server is no outage."""
+    try:
+        return _run(databases, statement, parameters)
+    except psycopg.OperationalError as error:
+        if isinstance(error, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
+            raise
+        databases.engine(Principal.ANONYMOUS).dispose()
+        return _run(databases, statement, parameters)
+
+
+def _run(databases: Databases, statement: str, parameters: dict[str, Any]) -> Identity | None:
+    with (
+        databases.autocommit(Principal.ANONYMOUS) as connection,
+        connection.cursor(row_factory=class_row(Identity)) as cursor,
+    ):
+        cursor.execute(statement, parameters)
+        return cursor.fetchone()

@@ -1,0 +1,102 @@
+"""Make a bearer token for an integrator: 256 random bits, shown once, kept as SHA-256 (SECURITY 22)."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from config import parse_rate
+from models import ApiToken, Role, User, new_id
+from services.actor import Actor
+from services.audit_event import Event, Origin, record
+from services.authenticate import TOKEN_PREFIX, secret_hash
+from services.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
+from services.permissions import Permission, Scope, scopes_of
+from services.session_start import normal_email, roles_of
+
+SECRET_BYTES = 32
+LIFETIME = timedelta(days=90)
+LIFETIME_MAX = timedelta(days=3650)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeToken:
+    """``secret`` is the token itself; nobody can read it again."""
+
+    token_id: uuid.UUID
+    secret: str
+    role: Role
+    scopes: tuple[str, ...]
+    expires_at: datetime
+
+
+def create_token(
+    session: Session,
+    actor: Actor | Origin,
+    *,
+    email: str,
+    name: str = "token",
+    scopes: Sequence[str] = (),
+    quota: str | None = None,
+    lifetime: timedelta = LIFETIME,
+    role: Role | None = None,
+) -> MadeToken:
+    """A token of the user with ``email``, acting as ``role`` (the first they hold when not named).
+
+    No ``scopes`` means all that the role may do. ``quota`` replaces the user's own. Raises Forbidden (not an
+    admin, or for oneself), NotFound, Conflict (a disabled user), Invalid.
+    """
+    if isinstance(actor, Actor):
+        actor.require(Permission.USER_MANAGE)
+    user = session.scalars(select(User).where(User.email == normal_email(email))).one_or_none()
+    if user is None:
+        raise NotFound("There is no user with this e-mail address.")
+    if user.id == actor.user_id:
+        raise Forbidden("Nobody makes tokens for themselves: ask another administrator.")
+    if user.disabled_at is not None:
+        raise Conflict("This user is disabled.")
+    acting, granted = _check(user, name, scopes, quota, lifetime, role)
+    secret = TOKEN_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+    token = ApiToken(
+        id=new_id(), user_id=user.id, name=name, secret_hash=secret_hash(secret), acting_role=acting.value,
+        scopes=granted, quota=quota, created_by=actor.user_id, expires_at=datetime.now(UTC) + lifetime,
+    )  # fmt: skip
+    session.add(token)
+    session.flush()
+    record(session, actor, Event("token.create", "token", token.id))
+    return MadeToken(token.id, secret, acting, tuple(granted), token.expires_at)
+
+
+def _check(
+    user: User, name: str, scopes: Sequence[str], quota: str | None, lifetime: timedelta, role: Role | None
+) -> tuple[Role, list[str]]:
+    errors = []
+    held = roles_of(user)
+    if not held or (role is not None and role not in held):
+        raise Invalid.at("/role", "a role that this user holds")
+    acting = role or held[0]
+    if not name.strip() or len(name) > 100 or "\0" in name:
+        errors.append(FieldError("/name", "what the token is for, in 1 to 100 characters"))
+    possible = scopes_of(acting)
+    unknown = [scope for scope in scopes if scope not in set(Scope)]
+    useless = [scope for scope in scopes if scope not in possible and scope not in unknown]
+    if unknown:
+        errors.append(FieldError("/scopes", f"scopes are {', '.join(Scope)}"))
+    elif useless:
+        errors.append(FieldError("/scopes", f"the role {acting} may have {', '.join(sorted(possible)) or 'none'}"))
+    if not timedelta(0) < lifetime <= LIFETIME_MAX:
+        errors.append(FieldError("/days", f"1 to {LIFETIME_MAX.days} days"))
+    if quota is not None:
+        try:
+            parse_rate(quota)
+        except ValueError as error:
+            errors.append(FieldError("/quota", str(error)))
+    if errors:
+        raise Invalid("The token can't be made like this.", errors)
+    return acting, sorted(str(scope) for scope in (set(scopes) or possible))

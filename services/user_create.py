@@ -1,0 +1,118 @@
+"""Make a user: somebody who can sign in, with the roles they may act as."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from config import parse_rate
+from models import Patient, Role, User, UserRole, new_id
+from services.actor import Actor
+from services.audit_event import Event, Origin, changes_between, record
+from services.errors import Conflict, FieldError, Invalid
+from services.field_encryption import FieldCipher
+from services.password import check_password, hash_password
+from services.permissions import Permission
+from services.session_start import normal_email
+from services.user_version import keep_roles_version, keep_user_version
+
+EMAIL = re.compile(r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$")
+GENERATED_BYTES = 15  # 120 bits, 20 characters
+
+
+@dataclass(frozen=True, slots=True)
+class MadeUser:
+    """``password`` only when one was generated: to be handed over, and changed at the first sign-in."""
+
+    user_id: uuid.UUID
+    password: str | None
+
+
+def create_user(
+    session: Session,
+    actor: Actor | Origin,
+    cipher: FieldCipher,
+    *,
+    email: str,
+    full_name: str,
+    roles: Sequence[str],
+    council: str | None = None,
+    password: str | None = None,
+    patient_id: uuid.UUID | None = None,
+    quota: str | None = None,
+) -> MadeUser:
+    """Raises Forbidden, Invalid (fields, a weak password), Conflict (the address has an account).
+
+    A PATIENT names their ``patient_id``; nobody else has one.
+    """
+    if isinstance(actor, Actor):
+        actor.require(Permission.USER_MANAGE)
+    email = normal_email(email)
+    held = _check(email, full_name, roles, council, patient_id, quota)
+    generated = None
+    if password is None:
+        password = generated = secrets.token_urlsafe(GENERATED_BYTES)
+    else:
+        check_password(password)
+    if session.scalar(select(User.id).where(func.lower(User.email) == email)) is not None:
+        raise Conflict("There is a user with this e-mail address already.")
+    if patient_id is not None and session.get(Patient, patient_id) is None:
+        raise Invalid.at("/patientId", "a patient of this clinic")
+    user = User(
+        id=new_id(), email=email, full_name=full_name, council=council, patient_id=patient_id, quota=quota,
+        password_hash=hash_password(password), password_changed_at=datetime.now(UTC),
+        must_change_password=generated is not None,
+    )  # fmt: skip
+    session.add(user)
+    session.flush()
+    session.add_all([UserRole(user_id=user.id, role=role.value, granted_by=actor.user_id) for role in held])
+    content = keep_user_version(session, actor, user)
+    keep_roles_version(session, actor, user, [role.value for role in held])
+    event_id = new_id()
+    after = {**content, "roles": sorted(role.value for role in held)}
+    changes = changes_between(cipher.digest_key, event_id, None, after)
+    event = Event("user.create", "user", user.id, to_version=user.version, changes=changes)
+    record(session, actor, event, event_id=event_id)
+    session.flush()
+    return MadeUser(user.id, generated)
+
+
+def _check(
+    email: str,
+    full_name: str,
+    roles: Sequence[str],
+    council: str | None,
+    patient_id: uuid.UUID | None,
+    quota: str | None,
+) -> list[Role]:
+    """The roles asked for. Raises Invalid with every field that is wrong."""
+    errors = []
+    if not EMAIL.match(email) or len(email) > 254:
+        errors.append(FieldError("/email", "an e-mail address"))
+    if not full_name.strip() or len(full_name) > 200 or "\0" in full_name:
+        errors.append(FieldError("/fullName", "a name of 1 to 200 characters"))
+    if council is not None and not 0 < len(council.strip()) <= 40:
+        errors.append(FieldError("/council", "a council number such as CRM-SP 123456"))
+    known = {role.value: role for role in Role}
+    held = [known[name] for name in dict.fromkeys(roles) if name in known]
+    if not held or len(held) != len(dict.fromkeys(roles)):
+        errors.append(FieldError("/roles", f"one or more of {', '.join(known)}"))
+    elif (Role.PATIENT in held) != (patient_id is not None):
+        errors.append(FieldError("/patientId", "the patient, for the role PATIENT and no other"))
+    elif Role.PATIENT in held and len(held) > 1:
+        errors.append(FieldError("/roles", "staff roles or PATIENT: a patient who works here has two accounts"))
+    if quota is not None:
+        try:
+            parse_rate(quota)
+        except ValueError as error:
+            errors.append(FieldError("/quota", str(error)))
+    if errors:
+        raise Invalid("The user has fields that can't be accepted.", errors)
+    return held

@@ -1,0 +1,53 @@
+"""Keep what a user and their roles looked like at each version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from models import RoleVersion, User, UserVersion
+from services.actor import Actor
+from services.audit_event import Origin
+from services.record_fields import time_text
+
+
+def user_content(user: User) -> dict[str, Any]:
+    """A user's full content at one version; no password hash, which is no content."""
+    return {
+        "email": user.email,
+        "fullName": user.full_name,
+        "council": user.council,
+        "patientId": None if user.patient_id is None else str(user.patient_id),
+        "quota": user.quota,
+        "locale": user.locale,
+        "mustChangePassword": user.must_change_password,
+        "disabledAt": time_text(user.disabled_at),
+    }
+
+
+def keep_user_version(session: Session, actor: Actor | Origin, user: User, reason: str | None = None) -> dict[str, Any]:
+    """Keep the flushed ``user`` as its current version; gives the content kept."""
+    content = user_content(user)
+    session.add(
+        UserVersion(user_id=user.id, version=user.version, content=content, changed_by=_changer(actor), reason=reason)
+    )
+    return content
+
+
+def keep_roles_version(
+    session: Session, actor: Actor | Origin, user: User, roles: Iterable[str], reason: str | None = None
+) -> None:
+    """Keep the set of roles that ``user`` holds from now on."""
+    newest = session.scalar(select(func.max(RoleVersion.version)).where(RoleVersion.user_id == user.id))
+    session.add(
+        RoleVersion(
+            user_id=user.id, version=(newest or 0) + 1, roles=sorted(roles), changed_by=_changer(actor), reason=reason
+        )
+    )
+
+
+def _changer(actor: Actor | Origin) -> Any:
+    return actor.user_id
