@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 import redis
 import sqlalchemy.exc
 from click.testing import CliRunner, Result
+from sqlalchemy import select
 
 import cli
 from config import PRODUCT_VERSION, ConfigurationError, Principal, Settings
 from embedded.home import Home
+from models import ApiToken, AuditOutbox, new_id
+from models.engine import Databases
 from services.errors import Conflict, Invalid
 
 FOREIGN = re.compile(r"DATABASE_URL|REDIS_URL|SECRET_KEY|FIELD_KEY|AUDIT_SIGNING_KEY|SIGILO_|PUBLIC_URL|PORT")
@@ -173,3 +177,51 @@ def test_progress_elsewhere_than_on_a_terminal_is_plain_lines(
         progress(10, 20)
         progress(15, None)
     assert capsys.readouterr().err == "Importing: 10 of 20\nImporting: 15\n"
+
+
+def test_user_and_token_are_made_audited_and_end_with_the_user(served: Settings, databases: Databases) -> None:
+    email = f"nova.medica.{new_id().hex}@example.org"
+    made = sigilo(
+        "user", "create", "--email", email, "--name", "Nova Médica", "--role", "DOCTOR", "--council", "CRM-SP 99",
+    )  # fmt: skip
+    assert made.exit_code == 0, made.stderr
+    assert len(made.stdout.strip()) >= 12
+
+    token = sigilo(
+        "token", "create", "--email", email, "--scope", "records:read", "--quota", "600/minute", "--days", "1"
+    )
+    assert token.exit_code == 0, token.stderr
+    digest = hashlib.sha256(token.stdout.rstrip("\n").encode()).digest()
+    with databases.session(Principal.MIGRATOR) as session:
+        row = session.scalars(select(ApiToken).where(ApiToken.secret_hash == digest)).one()
+        assert (row.scopes, row.quota, row.revoked_at) == (["records:read"], "600/minute", None)
+
+    assert sigilo("user", "disable", "--email", email).exit_code == 0
+    with databases.session(Principal.MIGRATOR) as session:
+        assert session.get_one(ApiToken, row.id).revoked_at is not None
+    with databases.session(Principal.WORKER) as session:
+        ours = AuditOutbox.entity_id.in_([row.user_id, row.id])
+        actions = set(session.scalars(select(AuditOutbox.action).where(ours)))
+    assert actions == {"user.create", "token.create", "user.disable"}
+
+
+def test_password_may_come_from_standard_input(served: Settings) -> None:
+    arguments = ("user", "create", "--email", f"{new_id().hex}@example.org", "--name", "Ana", "--role", "AUDITOR")
+    weak = CliRunner().invoke(cli.main, [*arguments, "--password-stdin"], input="short\n")
+    assert weak.exit_code == 1
+    assert "short" not in weak.stderr.replace("shorter", "")
+    good = CliRunner().invoke(cli.main, [*arguments, "--password-stdin"], input="quatro palavras ao acaso\n")
+    assert (good.exit_code, good.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", [("--role", "KING"), ("--role", "PATIENT")])
+def test_user_that_cannot_be_is_refused_in_one_line(served: Settings, arguments: tuple[str, ...]) -> None:
+    result = sigilo("user", "create", "--email", "x@example.org", "--name", "X", *arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.count("\n") == 1
+
+
+def test_token_of_nobody_is_refused(served: Settings) -> None:
+    result = sigilo("token", "create", "--email", "nobody@example.org")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no user with this e-mail" in result.stderr
