@@ -82,6 +82,11 @@ def _ids(text: str) -> list[str]:
     return inside.split(",") if inside else []
 
 
+def _address(text: str) -> str:
+    """The cast to text writes the prefix length of a single host too; the canonical form doesn't."""
+    return text.removesuffix("/128" if ":" in text else "/32")
+
+
 _CONVERT: tuple[tuple[str, Callable[[str], object]], ...] = (
     ("occurred_at", rfc3339),
     ("sealed_at", rfc3339),
@@ -90,4 +95,5 @@ _CONVERT: tuple[tuple[str, Callable[[str], object]], ...] = (
     ("from_version", int),
     ("to_version", int),
     ("changes", orjson.loads),
+    ("ip", _address),
 )
