@@ -1,7 +1,7 @@
 """Plain CSV: patients, records and allergies in files of their own, told apart by their columns.
 
-Other systems need only a few columns; Sigilo's own exports have them all, with ``sigilo_export`` = 1 in each
-row (cells are then escaped against formulas) and the names of masked columns in ``masked``.
+Other systems need only a few columns; Sigilo's own exports have them all, with product and version in
+``sigilo_export`` (cells are then escaped against formulas) and the names of masked fields in ``masked``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import IO
 
+from config import PRODUCT_NAME
 from models.patient import SEVERITIES, SEXES
 from models.record import KINDS, PRIORITIES
 from services.import_csv_rows import Row, first_placeholder, read_rows, unescaped
@@ -17,7 +18,16 @@ from services.import_entries import Entry, ImportedAllergy, ImportedPatient, Imp
 from services.import_fhir import ReadingRules
 from services.import_fhir_encounter import HAPPENED
 from services.import_identifiers import read_document
-from services.import_rules import EntryRefused, checked_cid10, checked_key, kind_of, priority_of, required, within
+from services.import_rules import (
+    EntryRefused,
+    check_life,
+    checked_cid10,
+    checked_key,
+    kind_of,
+    priority_of,
+    required,
+    within,
+)
 from services.import_times import END_OF_TIME, TimeRefused, check_period, read_birth_date, read_moment
 
 NEEDED = {
@@ -54,7 +64,7 @@ def read_csv(
 def _own(row: Row) -> Row:
     if row.cells.get("masked"):
         raise EntryRefused("is a masked copy: somebody without access exported it, and parts are missing", "masked")
-    if row.cells.get("sigilo_export") == "1":
+    if row.cells.get("sigilo_export", "").startswith(f"{PRODUCT_NAME} "):
         return Row(row.line, {column: unescaped(cell) for column, cell in row.cells.items()})
     if column := first_placeholder(row):
         raise EntryRefused("is a placeholder of a template, not data", column)
@@ -69,6 +79,8 @@ def _patient(row: Row, place: Place, rules: ReadingRules) -> ImportedPatient:
             birth_date, is_estimated = read_birth_date(cells["birth_date"], now=rules.now)
         except TimeRefused as refused:
             raise EntryRefused(str(refused), "birth_date") from None
+    deceased_at = _moment(cells, "deceased", rules)
+    check_life(birth_date, deceased_at, "deceased")
     sex = (cells.get("gender") or "unknown").upper()
     sex = {"F": "FEMALE", "M": "MALE"}.get(sex, sex)
     if sex not in SEXES:
@@ -90,7 +102,7 @@ def _patient(row: Row, place: Place, rules: ReadingRules) -> ImportedPatient:
         phone=within("phone", cells.get("phone"), "phone"),
         email=within("email", cells.get("email"), "email"),
         address=within("address", address, "address"),
-        deceased_at=_moment(cells, "deceased", rules),
+        deceased_at=deceased_at,
     )
 
 

@@ -70,7 +70,7 @@ def map_condition(resource: Resource, place: Place, key: Key, encounter: Key, pa
     if has_code(resource.get("verificationStatus"), *NOT_MEANT):
         raise EntryRefused("is marked as an error or refuted at its source", "/verificationStatus")
     code = resource.get("code")
-    words = own_text(resource, "diagnosis") if is_own(resource) else concept_text(code)
+    words = own_text(resource, "diagnosis") or concept_text(code)
     codes = checked_cid10(cid10_of(code), "/code/coding")
     if not words and not codes:
         raise EntryRefused("says nothing: no text, no display, no CID-10 code", "/code")

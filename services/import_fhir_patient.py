@@ -20,7 +20,7 @@ from services.import_fhir_elements import (
     text,
 )
 from services.import_identifiers import read_documents
-from services.import_rules import EntryRefused, joined, required, within
+from services.import_rules import EntryRefused, check_life, joined, required, within
 from services.import_times import TimeRefused, read_birth_date, read_moment
 
 SEXES = {"female": "FEMALE", "male": "MALE", "other": "OTHER", "unknown": "UNKNOWN"}
@@ -46,6 +46,8 @@ def map_patient(resource: Resource, place: Place, key: Key, zone: ZoneInfo, now:
         except TimeRefused as refused:
             raise EntryRefused(str(refused), "/birthDate") from None
         is_estimated |= own_extension(resource, "birth-date-estimated").get("valueBoolean") is True
+    deceased_at = _moment(resource, "deceasedDateTime", zone, now)
+    check_life(birth_date, deceased_at, "/deceasedDateTime")
     gender = resource.get("gender", "unknown")
     if not isinstance(gender, str) or gender not in SEXES:
         raise EntryRefused("is none of male, female, other, unknown", "/gender")
@@ -65,7 +67,7 @@ def map_patient(resource: Resource, place: Place, key: Key, zone: ZoneInfo, now:
         phone=within("phone", own_text(resource, "phone") or _telecom(resource, "phone"), "/telecom"),
         email=within("email", own_text(resource, "email") or _telecom(resource, "email"), "/telecom"),
         address=within("address", own_text(resource, "address") or _address(resource), "/address/0"),
-        deceased_at=_moment(resource, "deceasedDateTime", zone, now),
+        deceased_at=deceased_at,
     )
 
 
@@ -80,6 +82,7 @@ def map_allergy(
     reactions = objects(resource.get("reaction"))
     words = [concept_text(item) or "" for reaction in reactions for item in objects(reaction.get("manifestation"))]
     grades = [str(reaction.get("severity")).upper() for reaction in reactions]
+    grades.append(str(own_extension(resource, "severity").get("valueCode")))
     return ImportedAllergy(
         place=place,
         key=key,

@@ -81,8 +81,9 @@ def begin_job(connection: Connection, digest: bytes, source_format: str, options
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIM_LOCK])
         found = connection.execute(
-            "SELECT id FROM import_jobs WHERE source_digest = %s AND format = %s AND options = %s "
-            "AND state IN ('QUEUED', 'RUNNING') ORDER BY created_at LIMIT 1",
+            "SELECT id FROM import_jobs j WHERE source_digest = %s AND format = %s AND options = %s "
+            "AND state IN ('QUEUED', 'RUNNING') AND NOT EXISTS (SELECT FROM import_files f WHERE f.job_id = j.id) "
+            "ORDER BY created_at LIMIT 1",
             [digest, source_format, Jsonb(options)],
         ).fetchone()
         if found is not None:

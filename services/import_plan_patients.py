@@ -173,7 +173,7 @@ class PatientPlan:
             patient_id,
             audit_key,
             before=None,
-            after={"userId": str(self._responsible_id)},
+            after={"userId": str(self._responsible_id), "origin": "RESPONSIBLE", "expiresAt": None},
         )
 
     # -- documents: one CPF and one CNS belong to one patient ------------------------------------------------

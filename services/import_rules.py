@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import date, datetime
 
 from models.patient import ADDRESS_MAX, NAME_MAX
 from models.record import CID10_MAX, CLINICAL_TEXT_MAX, TITLE_MAX
@@ -87,6 +88,12 @@ def required(name: str, value: str | None, pointer: str = "") -> str:
     if text is None:
         raise EntryRefused(f"{name} is missing", pointer)
     return text
+
+
+def check_life(birth_date: date | None, deceased_at: datetime | None, pointer: str) -> None:
+    """Raises EntryRefused when somebody died before they were born."""
+    if birth_date is not None and deceased_at is not None and deceased_at.date() < birth_date:
+        raise EntryRefused("is before the birth date", pointer)
 
 
 def joined(texts: list[str]) -> str | None:

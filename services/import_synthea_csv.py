@@ -25,7 +25,7 @@ from services.import_entries import (
 )
 from services.import_fhir import ReadingRules
 from services.import_identifiers import read_document
-from services.import_rules import EntryRefused, checked_key, joined, required, within
+from services.import_rules import EntryRefused, check_life, checked_key, joined, required, within
 from services.import_times import END_OF_TIME, TimeRefused, check_period, read_birth_date, read_moment
 
 SOURCE = "synthea-csv"
@@ -99,6 +99,7 @@ def _patient(row: Row, place: Place, rules: ReadingRules) -> ImportedPatient:
         died = read_moment(cells[column], rules.zone, now=rules.now).at if cells.get(column) else None
     except TimeRefused as refused:
         raise EntryRefused(str(refused), column) from None
+    check_life(birth_date, died, "DEATHDATE")
     if cells["GENDER"] not in SEXES:
         raise EntryRefused("is neither M nor F", "GENDER")
     names = " ".join(filter(None, (cells.get(name, "").strip() for name in ("FIRST", "MIDDLE", "LAST"))))

@@ -40,12 +40,13 @@ def weigh(row: Row, before: Content, after: Content, last_import: Callable[[], t
 
     ``last_import`` gives the newest version that an import wrote (its number and content), if any.
     """
+    before, after = _said(before), _said(after)
     if before == after:
         return Verdict.UNCHANGED
     if row["source"] is None:
         return Verdict.WRITTEN_HERE
     last = last_import()
-    if last is not None and last[1] == after:
+    if last is not None and _said(last[1]) == after:
         return Verdict.UNCHANGED
     if row["deleted_at"] is not None:
         return Verdict.INACTIVE
@@ -61,3 +62,8 @@ def last_import(connection: Connection, table: str, column: str, row_id: uuid.UU
         [row_id, IMPORT_USER_ID],
     ).fetchone()
     return None if found is None else (found[0], found[1])
+
+
+def _said(content: Content) -> Content:
+    """Content without the difference between nothing and blanks, which no format carries."""
+    return {name: None if isinstance(value, str) and not value.strip() else value for name, value in content.items()}
