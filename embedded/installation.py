@@ -89,10 +89,8 @@ def installation_environment(
 def enter_running_installation(environ: MutableMapping[str, str]) -> None:
     """Give a command in another terminal the servers and keys of the running ``sigilo run``.
 
-    Does nothing when ``environ`` brings servers of its own. Raises NotRunningError when nothing runs.
+    What ``environ`` brings stays. Raises NotRunningError when nothing runs and it brings no server either.
     """
-    if brings_database(environ) and brings_redis(environ):
-        return
     own_database = brings_database(environ)
     try:
         running = Home.of(environ).running_environment()

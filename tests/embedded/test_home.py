@@ -163,17 +163,20 @@ def test_other_terminal_gets_what_runs_and_keeps_what_it_brings(own_home: Home) 
     home = {"SIGILO_HOME": str(own_home.path)}
     with pytest.raises(NotRunningError):
         enter_running_installation(dict(home))
-    servers = {"DATABASE_URL": "postgresql://u@/d", "REDIS_URL": "redis://h"}
-    enter_running_installation(home | servers)
+    servers = home | {"DATABASE_URL": "postgresql://u@/d", "REDIS_URL": "redis://h"}
+    enter_running_installation(dict(servers))
     only_database = home | {"DATABASE_URL": "postgresql://u@/d"}
     enter_running_installation(only_database)  # the settings will say what is missing
 
     lock = own_home.lock()
-    own_home.write_state({"DATABASE_URL_STAFF_FILE": "/s", "REDIS_URL_FILE": "/r", "PORT": "8001"})
+    state = {"DATABASE_URL_STAFF_FILE": "/s", "REDIS_URL_FILE": "/r", "SECRET_KEY_FILE": "/k", "PORT": "8001"}
+    own_home.write_state(state)
     environ = home | {"PORT": "1"}
     enter_running_installation(environ)
-    assert environ == home | {"PORT": "1", "DATABASE_URL_STAFF_FILE": "/s", "REDIS_URL_FILE": "/r"}
+    assert environ == home | state | {"PORT": "1"}
     enter_running_installation(only_database)
     assert "DATABASE_URL_STAFF_FILE" not in only_database
     assert only_database["REDIS_URL_FILE"] == "/r"
+    enter_running_installation(servers)
+    assert set(servers) == {"SIGILO_HOME", "DATABASE_URL", "REDIS_URL", "SECRET_KEY_FILE", "PORT"}
     lock.release()
