@@ -1,0 +1,85 @@
+"""The worklist: who waits and who is in care, with the read's event, in one statement."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from models.engine import Databases
+from models.user import Role
+from models.visit import VISIT_STATUSES
+from services import cursor as cursors
+from services.actor import Actor
+from services.audit_event import Event
+from services.audited_read import event_insert, event_parameters, read
+from services.errors import Invalid
+from services.permissions import Permission
+from services.record_list import JsonPage
+from services.visit_fields import CLOSED, representation
+
+# As in the index ix_visits_worklist, letter for letter, so that PostgreSQL uses it.
+RANK = "array_position(ARRAY['CRITICAL','HIGH','NORMAL','LOW'], v.priority)"
+
+
+def list_visits(
+    databases: Databases, actor: Actor, *, status: str | None = None, limit: int = 20, cursor: str | None = None
+) -> JsonPage:
+    """Open visits (or those WAITING, or IN_CARE) by priority, then arrival; DONE or LEFT ones latest first.
+
+    Raises Forbidden, Invalid (status, cursor), Unavailable.
+    """
+    actor.require(Permission.VISIT_READ)
+    if status is not None and status not in VISIT_STATUSES:
+        raise Invalid.at("/status", f"one of {', '.join(VISIT_STATUSES)}")
+    filters = {"list": "visits", "status": status}
+    parameters: dict[str, Any] = {
+        "status": status,
+        "limit": limit,
+        **event_parameters(actor, Event(action="visit.list", entity_type="visit")),
+    }
+    is_history = status in CLOSED
+    if cursor is not None and is_history:
+        parameters["after"], parameters["after_id"] = cursors.decode(filters, cursor, datetime, uuid.UUID)
+    elif cursor is not None:
+        names = ("after_rank", "after", "after_id")
+        parameters |= zip(names, cursors.decode(filters, cursor, int, datetime, uuid.UUID), strict=True)
+    row = read(databases, actor, _statement(actor.role, status, cursor is not None), parameters)
+    if row is None or row["data"] is None:
+        return JsonPage("[]", None)
+    key = (row["last_at"], row["last_id"]) if is_history else (row["last_rank"], row["last_at"], row["last_id"])
+    return JsonPage(row["data"], cursors.encode(filters, *key) if row["has_more"] else None)
+
+
+@lru_cache(maxsize=64)
+def _statement(role: Role, status: str | None, continued: bool) -> str:
+    is_history = status in CLOSED
+    # The statuses stand in the text: the planner matches them with the partial index.
+    conditions = ["v.status IN ('WAITING', 'IN_CARE')"] if not is_history else []
+    if status is not None:
+        conditions.append(f"v.status = '{status}'")
+    if is_history:
+        order, reverse = "arrived_at DESC, id DESC", "arrived_at, id"
+        after = "(v.arrived_at, v.id) < (%(after)s, %(after_id)s)"
+    else:
+        order, reverse = "rank, arrived_at, id", "rank DESC, arrived_at DESC, id DESC"
+        after = f"({RANK}, v.arrived_at, v.id) > (%(after_rank)s, %(after)s, %(after_id)s)"
+    if continued:
+        conditions.append(after)
+    return f"""
+        WITH page AS MATERIALIZED (
+            SELECT v.*, {RANK} AS rank FROM visits v WHERE {" AND ".join(conditions)}
+            ORDER BY {order} LIMIT %(limit)s + 1
+        ), shown AS MATERIALIZED (
+            SELECT * FROM page ORDER BY {order} LIMIT %(limit)s
+        ), event AS (
+            {event_insert("", entity_ids="ARRAY(SELECT id FROM shown)")}
+        )
+        SELECT
+            (SELECT json_agg({representation(role)}) FROM (SELECT * FROM shown ORDER BY {order}) s)::text AS data,
+            (SELECT count(*) > %(limit)s FROM page) AS has_more,
+            last.rank AS last_rank, last.arrived_at AS last_at, last.id AS last_id
+        FROM (SELECT 1) AS always
+        LEFT JOIN (SELECT rank, arrived_at, id FROM shown ORDER BY {reverse} LIMIT 1) AS last ON TRUE
+    """
