@@ -19,8 +19,8 @@ from embedded.postgres import DATABASE
 from embedded.secrets import SecretsFolder
 from migrations.prepare import prepare_server, upgrade_schema
 
-DEMO_PATIENTS = 60
-DEMO_RECORDS = 600
+DEMO_PATIENTS = 120
+DEMO_RECORDS = 1500
 
 
 def prepare(settings: Settings, environ: dict[str, str], say: Callable[[str], object]) -> None:
