@@ -6,6 +6,7 @@ OWASP ASVS 5.0 section 6.2: at least 12 characters, long ones allowed, nothing d
 
 from __future__ import annotations
 
+import threading
 import unicodedata
 from functools import cache
 from pathlib import Path
@@ -21,19 +22,23 @@ MIN_LENGTH = 12
 MAX_LENGTH = 256  # a bound on work, far above any passphrase
 COMMON = Path(__file__).parent / "data" / "common_passwords.txt"
 
+# A hash takes 64 MiB: this bounds what simultaneous sign-ins can take from one process.
+_at_once = threading.BoundedSemaphore(2)
 _hasher = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=4, hash_len=32, salt_len=16, type=Type.ID)
 
 
 def hash_password(password: str) -> str:
     """An argon2id hash in PHC format. Takes about a tenth of a second and 64 MiB."""
-    return _hasher.hash(normal(password))
+    with _at_once:
+        return _hasher.hash(normal(password))
 
 
 def verify_password(stored: str | None, password: str) -> bool:
     """Whether ``password`` gives ``stored``. Without a stored hash it computes one all the same and says no,
     so that an unknown user takes as long as a wrong password."""
     try:
-        return _hasher.verify(stored or _nobody(), normal(password)) and stored is not None
+        with _at_once:
+            return _hasher.verify(stored or _nobody(), normal(password)) and stored is not None
     except (VerificationError, InvalidHashError):
         return False
 

@@ -1,0 +1,76 @@
+"""Build the web application. The order is the order in which a request meets the parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from flask import Flask
+from flask_wtf.csrf import CSRFProtect
+from jinja2 import StrictUndefined
+
+from config import PRODUCT_NAME, PRODUCT_VERSION, Settings
+from models.engine import Databases
+from observability.logging import configure_logging
+from web.authentication import register_login
+from web.csrf import BoundSessions
+from web.database import register_database
+from web.gate import Gate
+from web.guards import Routes, register_routes
+from web.languages import register_languages
+from web.limiter import register_limiter
+from web.metrics import register_metrics
+from web.problems import register_problems
+from web.routes import GROUPS
+from web.runtime import EXTENSION, Runtime
+from web.static_files import register_static
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+FORM_BYTES = 256 * 1024  # of an HTML form; JSON bodies have their own reader and limit
+
+
+def make_app(settings: Settings, databases: Databases | None = None, *, groups: Iterable[Routes] = GROUPS) -> Flask:
+    """The application over ``settings``, with connections of its own unless ``databases`` are given.
+
+    Raises UnguardedRoute when a route has no guard. Connects to nothing yet.
+    """
+    app = Flask("web", static_folder=None, template_folder=str(TEMPLATES))
+    _configure(app, settings)
+    configure_logging(settings.log_level)
+    app.extensions[EXTENSION] = Runtime.start(settings, databases)
+    app.session_interface = BoundSessions(settings)
+    csrf = CSRFProtect(app)
+    gate = Gate(settings, csrf)
+
+    gate.register_outgoing(app)  # runs last of all
+    register_problems(app)
+    register_metrics(app)
+    register_database(app)
+    register_login(app)
+    gate.register_incoming(app)  # who calls; bearer quota
+    register_limiter(app)  # everybody else's quota
+    gate.register_guard(app)  # cross-site checks, the route's guard
+    register_languages(app, settings)
+    register_static(app)
+    register_routes(app, groups)
+    return app
+
+
+def _configure(app: Flask, settings: Settings) -> None:
+    app.config.update(
+        SECRET_KEY=settings.secret_key.get_secret_value(),
+        MAX_CONTENT_LENGTH=FORM_BYTES,
+        MAX_FORM_MEMORY_SIZE=FORM_BYTES,
+        MAX_FORM_PARTS=200,
+        PROPAGATE_EXCEPTIONS=False,
+        TRAP_HTTP_EXCEPTIONS=False,
+        WTF_CSRF_CHECK_DEFAULT=False,  # the gate decides which requests need a token
+        WTF_CSRF_TIME_LIMIT=None,  # a token lives as long as its session
+        WTF_CSRF_SSL_STRICT=False,  # the gate looks at Fetch Metadata and Origin instead of Referer
+    )
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.globals.update(
+        product=PRODUCT_NAME, product_version=PRODUCT_VERSION, clinic_name=settings.clinic_name
+    )

@@ -1,0 +1,148 @@
+"""What every request passes on its way in and out: identity, quota, guard; headers, and one line of log."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import structlog
+from flask import Flask, Response, current_app, g, redirect, request
+from flask_wtf.csrf import CSRFProtect
+
+from config import Settings
+from models import new_id
+from services.errors import Forbidden, Unauthenticated
+from web.authentication import WHO_ARE_YOU, authenticate, is_bearer
+from web.client_address import client_address, is_trusted_proxy
+from web.cors import add_cors_headers, answer_preflight, is_preflight
+from web.csrf import UNSAFE_METHODS, refuse_foreign_sites, require_token, session_cookie
+from web.guards import Limit, Route, route_table
+from web.headers import add_strict_headers, strict_headers
+from web.limiter import choose_bucket, note_decision, spend_api_quota
+from web.problems import wants_page
+
+REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+NOT_ALLOWED = "Your role, or this token's scopes, do not allow this."
+CHANGE_PASSWORD = "Change the password you were given before anything else: sign in at /login."  # noqa: S105
+# What somebody with a password given by others may still do.
+BEFORE_CHANGE = frozenset({"account.password", "account.change_password", "account.logout", "account.language"})
+log = structlog.get_logger("request")
+
+
+class Gate:
+    """The hooks of one application."""
+
+    def __init__(self, settings: Settings, csrf: CSRFProtect) -> None:
+        self._settings = settings
+        self._csrf = csrf
+        self._headers = strict_headers(settings)
+
+    # Order matters: out-going hooks run last to first, and this one is to see the finished answer.
+    def register_outgoing(self, app: Flask) -> None:
+        app.after_request(self.finish)
+
+    def register_incoming(self, app: Flask) -> None:
+        app.before_request(self.identify)
+
+    def register_guard(self, app: Flask) -> None:
+        app.before_request(self.pass_guard)
+
+    def identify(self) -> Response | None:
+        """Who calls and from where; a bearer call's quota is counted here, others' by Flask-Limiter next."""
+        environ, settings = request.environ, self._settings
+        g.started = time.perf_counter()
+        peer = environ.get("REMOTE_ADDR")
+        behind_proxy = is_trusted_proxy(peer, settings.trusted_proxies)
+        g.request_id = _request_id(environ.get("HTTP_X_REQUEST_ID") if behind_proxy else None)
+        forwarded = environ.get("HTTP_X_FORWARDED_FOR") if behind_proxy else None
+        g.address = client_address(peer, forwarded, settings.trusted_proxies)
+        g.rate = None
+        route: Route | None = route_table(current_app).get(request.endpoint or "")
+        g.route = route
+        if is_preflight(request):
+            return answer_preflight(request, settings.cors_origins)
+        if route is not None and route.limit is Limit.NONE:
+            return None
+        identity = authenticate() if route is not None else None
+        if identity is not None and identity.token_id is not None:
+            spend_api_quota(settings, identity)
+        else:
+            choose_bucket(settings, identity, is_sign_in=route is not None and route.limit is Limit.LOGIN)
+        return None
+
+    def pass_guard(self) -> Any:
+        """Let the request through to its view, or refuse it. An address that is none goes on to its 404."""
+        decision = g.get("decision")
+        if decision is not None and decision.is_near and g.rate is not None:
+            note_decision(g.bucket, decision)
+        route: Route | None = g.route
+        if route is None:
+            if request.url_rule is not None:
+                raise RuntimeError("a route without a guard was called")
+            return None
+        if request.method in UNSAFE_METHODS and not is_bearer():
+            refuse_foreign_sites(request, self._settings)
+            if g.get("actor") is not None or not route.is_api:
+                require_token(self._csrf)
+        return self._check(route)
+
+    def _check(self, route: Route) -> Any:
+        guard, actor = route.guard, g.get("actor")
+        if actor is None:
+            if not guard.signed_in:
+                return None
+            return self._ask_to_sign_in(route)
+        if g.identity.must_change and guard.signed_in and route.endpoint not in BEFORE_CHANGE:
+            if route.is_api:
+                raise Forbidden(CHANGE_PASSWORD)
+            return redirect("/password", 303)
+        if guard.permission is not None and not actor.may(guard.permission):
+            raise Forbidden(NOT_ALLOWED)
+        return None
+
+    def _ask_to_sign_in(self, route: Route) -> Any:
+        """A person who never signed in is led to the form; a session that ended, and an API caller, get 401."""
+        has_session = session_cookie(self._settings) in request.cookies
+        if not route.is_api and request.method == "GET" and wants_page() and not has_session:
+            return redirect(f"/login?next={request.path}" if request.path != "/" else "/login", 303)
+        raise Unauthenticated(WHO_ARE_YOU)
+
+    def finish(self, response: Response) -> Response:
+        """Strict headers, the request's id, what is left of the quota, and the log line."""
+        headers = response.headers
+        add_strict_headers(response, self._headers)
+        headers["X-Request-Id"] = g.request_id
+        decision = g.get("decision")
+        route: Route | None = g.route
+        if decision is not None and (not decision.allowed or (route is not None and route.is_api)):
+            headers["RateLimit-Policy"] = decision.policy_header
+            headers["RateLimit"] = decision.limit_header
+        if self._settings.cors_origins:
+            add_cors_headers(request, response, self._settings.cors_origins)
+        self._log(response, route)
+        return response
+
+    def _log(self, response: Response, route: Route | None) -> None:
+        """One line: the rule and never the path, which carries ids; no query, no body, no names."""
+        if route is not None and route.limit is Limit.NONE and response.status_code < 400:
+            return
+        actor = g.get("actor")
+        log.info(
+            "request",
+            requestId=g.request_id,
+            method=request.method if request.method in KNOWN_METHODS else "OTHER",
+            route=None if route is None else route.rule,
+            status=response.status_code,
+            durationMs=round((time.perf_counter() - g.started) * 1000, 2),
+            userId=None if actor is None else str(actor.user_id),
+            role=None if actor is None else actor.role.value,
+        )
+
+
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _request_id(given: str | None) -> str:
+    """The id that a trusted proxy gave the request, when it looks like one; else one of our own."""
+    return given if given is not None and REQUEST_ID.match(given) else new_id().hex

@@ -1,0 +1,21 @@
+"""Every group of routes that the application serves. A new module of routes is named here, and nowhere else."""
+
+from __future__ import annotations
+
+from web import health, metrics, static_files
+from web.api import docs, imports, me, records
+from web.guards import Routes
+from web.views import account, home, live
+
+GROUPS: tuple[Routes, ...] = (
+    health.routes,
+    metrics.routes,
+    static_files.routes,
+    docs.routes,
+    me.routes,
+    records.routes,
+    imports.routes,
+    account.routes,
+    home.routes,
+    live.routes,
+)
