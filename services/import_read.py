@@ -19,6 +19,7 @@ from services.import_synthea_csv import table_of as synthea_table
 FORMATS = ("auto", "fhir", "synthea-csv", "csv")
 LINES_NAME = re.compile(r"\.(?:ndjson|jsonl)(?:\.gz)?$", re.IGNORECASE)
 JSON_NAME = re.compile(r"\.json(?:\.gz)?$", re.IGNORECASE)
+BLANK_LINES_MAX = 100  # before the first line that says something
 # A file of garbage must not fill the database with one refusal a line.
 REJECTS_MAX = 100_000
 
@@ -69,9 +70,8 @@ def read_file(file: SourceFile, wanted: str, rules: ReadingRules) -> Iterator[It
 
 def _detect(file: SourceFile, rules: ReadingRules) -> Detected:
     with file.stream() as stream:
-        first = stream.readline(LINE_MAX + 1)
-        while first and not first.removeprefix(BOM).strip():
-            first = stream.readline(LINE_MAX + 1)
+        heads = (stream.readline(LINE_MAX + 1) for _ in range(BLANK_LINES_MAX))
+        first = next((line for line in heads if line.removeprefix(BOM).strip()), b"")
     if not first:
         raise FileRefused("is empty")
     if LINES_NAME.search(file.name):

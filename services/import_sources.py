@@ -21,7 +21,7 @@ from typing import IO, BinaryIO
 from services.errors import ServiceError
 
 LINE_MAX = 32 * 1024 * 1024  # bytes of one NDJSON line or one JSON document, decompressed
-FREE_EXPANSION = 256 * 1024 * 1024  # decompressed bytes that no ratio is asked of
+FREE_EXPANSION = 64 * 1024 * 1024  # decompressed bytes that no ratio is asked of
 EXPANSION_MAX = 100  # decompressed : compressed; real FHIR is about 15
 GZIP_MAGIC = b"\x1f\x8b"
 CHUNK = 1024 * 1024

@@ -85,7 +85,7 @@ def read_birth_date(value: object, *, now: datetime) -> tuple[date, bool]:
 
 def check_period(start: Moment, end: Moment) -> None:
     """Raises TimeRefused when ``end`` is before ``start``, or falls inside the bare date that is ``start``."""
-    if end.until < start.at:
+    if end.at < start.at and end.until <= start.at:
         raise TimeRefused("ends before it starts")
     if end.at == end.until < start.until:
         raise TimeRefused("starts on a date without a time and ends at a time of that date: order unknown")
