@@ -17,14 +17,17 @@ from typing import Any, Literal
 
 import orjson
 from sqlalchemy import insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from models import AuditOutbox, new_id
 from services.actor import Actor
+from services.errors import Unavailable
 
 Outcome = Literal["success", "refused", "failure"]
 DIGEST_BYTES = 16  # HMAC-SHA-256 cut to 128 bits, as RFC 2104 section 5 allows
 USER_AGENT_MAX = 200
+UNAUDITED = "This can't be done or shown because its audit trail can't be written. Try again in a moment."
 
 EVENT_COLUMNS = (
     "id", "occurred_at", "action", "outcome", "actor_id", "actor_role", "entity_type", "entity_id", "entity_ids",
@@ -95,9 +98,15 @@ def event_row(event: Event, actor: Actor | Origin, *, event_id: uuid.UUID | None
 def record(
     session: Session, actor: Actor | Origin, event: Event, *, event_id: uuid.UUID | None = None
 ) -> uuid.UUID:
-    """Write ``event`` to the outbox in ``session``'s transaction; gives the event's id."""
+    """Write ``event`` to the outbox in ``session``'s transaction; gives the event's id.
+
+    Raises Unavailable when it can't be written: then the act does not happen either.
+    """
     row = event_row(event, actor, event_id=event_id)
-    session.execute(insert(AuditOutbox), [row])
+    try:
+        session.execute(insert(AuditOutbox), [row])
+    except DBAPIError as error:
+        raise Unavailable(UNAUDITED) from error
     return row["id"]  # type: ignore[no-any-return]
 
 

@@ -18,10 +18,8 @@ from config import Principal
 from models.engine import Databases
 from models.user import Role
 from services.actor import Actor
-from services.audit_event import EVENT_COLUMNS, Event, event_row
+from services.audit_event import EVENT_COLUMNS, UNAUDITED, Event, event_row
 from services.errors import Unavailable
-
-UNAVAILABLE = "The record can't be shown because its audit trail can't be written. Try again in a moment."
 
 
 def event_insert(source: str, **expressions: str) -> str:
@@ -39,9 +37,7 @@ def event_parameters(actor: Actor, event: Event) -> dict[str, Any]:
     return {f"event_{name}": value for name, value in row.items()}
 
 
-def read(
-    databases: Databases, actor: Actor, statement: str, parameters: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def read(databases: Databases, actor: Actor, statement: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
     """The one row that ``statement`` gives, None when it gives none.
 
     Raises Unavailable when the database, and so the event, can't be reached or written.
@@ -49,21 +45,17 @@ def read(
     try:
         if actor.role is Role.PATIENT:
             with databases.autocommit(Principal.PATIENT) as connection, connection.transaction():
-                connection.execute(
-                    "SELECT set_config('sigilo.patient_id', %s, true)", (str(actor.patient_id),)
-                )
+                connection.execute("SELECT set_config('sigilo.patient_id', %s, true)", (str(actor.patient_id),))
                 return _one(connection, statement, parameters)
         with databases.autocommit(Principal.STAFF) as connection:
             return _one(connection, statement, parameters)
     except psycopg.DataError:
         raise
     except psycopg.Error as error:
-        raise Unavailable(UNAVAILABLE) from error
+        raise Unavailable(UNAUDITED) from error
 
 
-def _one(
-    connection: psycopg.Connection[Any], statement: str, parameters: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def _one(connection: psycopg.Connection[Any], statement: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
     with connection.cursor(row_factory=dict_row) as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchone()

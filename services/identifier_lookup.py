@@ -18,8 +18,8 @@ from models import new_id
 from models.engine import Databases
 from models.user import Role
 from services.actor import Actor
-from services.audit_event import Event
-from services.audited_read import UNAVAILABLE, event_insert, event_parameters
+from services.audit_event import UNAUDITED, Event
+from services.audited_read import event_insert, event_parameters
 from services.errors import QuotaExceeded, Unavailable
 from services.masking import Visibility, role_relation, visibility
 from services.patient_view import inside
@@ -58,7 +58,7 @@ def take_lookup(databases: Databases, actor: Actor, indexes: Mapping[str, Sequen
             if row is None or not row["passes"]:
                 connection.execute(event_insert(""), event_parameters(actor, refused))
     except psycopg.Error as error:
-        raise Unavailable(UNAVAILABLE) from error
+        raise Unavailable(UNAUDITED) from error
     if row is None or not row["passes"]:
         raise QuotaExceeded(TOO_MANY, max(1, row["retry_after"]) if row else HOUR)
 

@@ -18,6 +18,8 @@ from services.masking import Relation, apply, mask_for
 from services.permissions import Permission
 from services.record_fields import time_text
 
+VERSION_MAX = 2**31 - 1  # PostgreSQL's integer
+
 
 def list_versions(session: Session, actor: Actor, record_id: uuid.UUID) -> list[dict[str, Any]]:
     """All versions, newest first. Raises Forbidden, NotFound."""
@@ -33,7 +35,7 @@ def list_versions(session: Session, actor: Actor, record_id: uuid.UUID) -> list[
 def get_version(session: Session, actor: Actor, record_id: uuid.UUID, number: int) -> dict[str, Any]:
     """One version. Raises Forbidden, NotFound."""
     access = _readable(session, actor, record_id)
-    version = session.get(RecordVersion, (record_id, number))
+    version = session.get(RecordVersion, (record_id, number)) if number <= VERSION_MAX else None
     if version is None:
         raise NotFound("This record has no such version.")
     _write_event(session, actor, access, number)

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from config import Principal, Settings, load_settings
 from models.engine import Databases
 from tests.factories.cast import Cast, make_cast
 from tests.servers import DatabaseServer, database_server, redis_server
+from web.app import make_app
 
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
@@ -130,3 +133,15 @@ def session(databases: Databases) -> Iterator[Session]:
 def cast(databases: Databases, settings: Settings) -> Cast:
     """The fixed cast: doctor, doctor2, nurse, reception, admin, auditor, patient, stranger (see factories)."""
     return make_cast(databases, settings)
+
+
+@pytest.fixture(scope="session")
+def app(settings: Settings, databases: Databases) -> Flask:
+    """The real application over the shared database and Redis."""
+    return make_app(settings, databases)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A caller without cookies; people of the cast send ``headers=person.headers``."""
+    return app.test_client(use_cookies=False)
