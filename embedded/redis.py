@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
@@ -144,12 +144,3 @@ class RedisServer:
         except OSError:
             lines = []
         return lines[-1][:300] if lines else "it said nothing"
-
-
-def broker_url(url: str) -> str:
-    """``url`` as Celery's transport takes it: ``unix://…?db=1`` becomes ``redis+socket://…?virtual_host=1``."""
-    parts = urlsplit(url)
-    if parts.scheme != "unix":
-        return url
-    database = parse_qs(parts.query).get("db", ["0"])[0]
-    return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"

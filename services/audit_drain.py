@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.audit_chain import GENESIS, ID, SEALED_AT, TEXT_SETTINGS, canonical, link, text_columns
@@ -66,6 +67,15 @@ def drain(session: Session, *, limit: int = BATCH, now: datetime | None = None) 
     assert isinstance(connection, psycopg.Connection)  # noqa: S101  (the engine's driver)
     with connection.cursor() as cursor:
         return _drain(cursor, limit, now)
+
+
+def ensure_partitions(session: Session, *, months: int = 3) -> int:
+    """Make the trail's partitions of this month and the ``months`` after it, as far as they are missing.
+
+    Making one waits for every reader of the trail, which a drain should not; gives how many there should be.
+    """
+    statement = "SELECT audit_trail_ensure_partition(now() + n * interval '1 month') FROM generate_series(0, :n) n"
+    return len(session.execute(text(statement), {"n": months}).all())
 
 
 def _drain(cursor: psycopg.Cursor[Any], limit: int, now: datetime | None) -> Drained:

@@ -14,7 +14,8 @@ from celery import Celery
 from embedded.errors import EmbeddedError
 from embedded.home import Home
 from embedded.process import is_alive, processes_in, wait_until
-from embedded.redis import NEVER_AGAIN, RedisServer, broker_url
+from embedded.redis import NEVER_AGAIN, RedisServer
+from integrations.broker import broker_url
 from tests.embedded.conftest import MakeRedis
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -63,7 +64,8 @@ def test_celery_publishes_through_the_broker_url(own_home: Home, make_redis: Mak
 
 
 def test_broker_url_keeps_what_is_no_socket() -> None:
-    assert broker_url("rediss://:p@h:6380/2") == "rediss://:p@h:6380/2"
+    assert broker_url("redis://:p@h:6380/2") == "redis://:p@h:6380/2"
+    assert broker_url("rediss://:p@h:6380/2") == "rediss://:p@h:6380/2?ssl_cert_reqs=required"
     assert broker_url("unix://:p@/run/r.sock?db=3") == "redis+socket://:p@/run/r.sock?virtual_host=3"
     assert broker_url("unix:///run/r.sock") == "redis+socket:///run/r.sock?virtual_host=0"
 

@@ -1,0 +1,82 @@
+"""Worker entry: ``celery --app celery_app worker``. Celery's settings, each with its reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+from kombu import Queue
+
+from config import load_settings
+from integrations.broker import DEFAULT_QUEUE, QUEUES, ROUTES, broker_url
+from observability.logging import configure_logging
+
+# Seconds. Whatever runs longer is a fault; long work is a row that resumes, so being stopped costs it little.
+SOFT_LIMIT = 3300
+HARD_LIMIT = 3600
+# Redis gives a message to another worker when it was not acknowledged for this long.
+VISIBILITY_TIMEOUT = 2 * HARD_LIMIT
+
+# Modules with tasks. Tasks are shared, so they know nothing of this module.
+TASKS = ("tasks.audit", "tasks.cleanup", "tasks.imports")
+
+
+def worker_settings() -> dict[str, Any]:
+    """Celery's settings, read when the worker starts and not when this module is imported."""
+    settings = load_settings()
+    return {
+        "broker_url": broker_url(settings.redis_url.get_secret_value()),
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_TIMEOUT,
+            # A Redis that hangs, or a half-open connection, is noticed in seconds instead of never.
+            "socket_timeout": 10,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        },
+        # Said in all three places, as Celery's Redis page asks; one below the hard limit runs a task twice.
+        "result_backend_transport_options": {"visibility_timeout": VISIBILITY_TIMEOUT},
+        "visibility_timeout": VISIBILITY_TIMEOUT,
+        # Redis may be away for as long as it likes: the worker comes back by itself.
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        # What runs while the connection is lost will be delivered again: stop it, so that it does not run twice.
+        "worker_cancel_long_running_tasks_on_connection_loss": True,
+        # Acknowledge when done, not when taken, and give back what a killed child had: work survives a kill.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        # Take one message at a time: a message waiting behind a long task could be done by somebody else.
+        "worker_prefetch_multiplier": 1,
+        "task_soft_time_limit": SOFT_LIMIT,
+        "task_time_limit": HARD_LIMIT,
+        # A deployment gives what runs ten seconds to finish; the rest is put back.
+        "worker_soft_shutdown_timeout": 10.0,
+        # JSON only: a pickle from whoever reaches Redis would be code.
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        # Outcomes are rows of ours; results in Redis would be a second truth, and may hold personal data.
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        # Queues apart, so that a slow model or an import never delays the trail.
+        "task_queues": [Queue(name) for name in QUEUES],
+        "task_default_queue": DEFAULT_QUEUE,
+        "task_routes": ROUTES,
+        # A misspelt queue is an error and not a place where messages wait for ever.
+        "task_create_missing_queues": False,
+        "enable_utc": True,
+        "timezone": "UTC",
+        # Arguments are ids, but representations of them have no business in logs and events.
+        "worker_send_task_events": False,
+        "task_send_sent_event": False,
+        "include": TASKS,
+    }
+
+
+app = Celery("sigilo", task_cls="tasks.base:BaseTask")
+app.add_defaults(worker_settings)
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def log_as_json(**_: Any) -> None:
+    """Our logging in place of Celery's, which would print arguments and tracebacks with values."""
+    configure_logging(load_settings().log_level)

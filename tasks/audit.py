@@ -1,0 +1,37 @@
+"""Sealing the trail, and its partitions made ahead."""
+
+from __future__ import annotations
+
+import time
+
+from celery import shared_task
+
+from observability.task_metrics import EVENTS_SEALED
+from services.audit_drain import drain as seal
+from services.audit_drain import ensure_partitions
+from tasks.base import BaseTask
+
+DRAIN_SECONDS = 20.0
+
+
+# No retry: the scheduler wakes it again within two seconds while anything waits.
+@shared_task(name="audit.drain", bind=True, autoretry_for=(), soft_time_limit=60, time_limit=90)  # type: ignore[untyped-decorator]
+def drain(self: BaseTask) -> int:
+    """Seal what waits, a transaction a batch, until nothing does or twenty seconds have passed."""
+    deadline = time.monotonic() + DRAIN_SECONDS
+    sealed = 0
+    while time.monotonic() < deadline:
+        with self.transaction() as session:
+            drained = seal(session)
+        if drained.count == 0:
+            break
+        sealed += drained.count
+        EVENTS_SEALED.inc(drained.count)
+    return sealed
+
+
+@shared_task(name="audit.partitions", bind=True)  # type: ignore[untyped-decorator]
+def partitions(self: BaseTask) -> int:
+    """Make the partitions of the months to come, so that no drain waits for readers to make one."""
+    with self.transaction() as session:
+        return ensure_partitions(session)

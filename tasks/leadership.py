@@ -1,0 +1,69 @@
+"""Which of several scheduler processes leads: the one that holds a lock of the database.
+
+The lock is bound to a connection, so it is free as soon as its holder dies, or its connection does.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+
+LOCK = 7_164_012
+
+# A leader that was cut off must lose its connection, and so its lock, before long on both sides.
+CONNECTION: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 8_000,  # milliseconds
+    "application_name": "sigilo-scheduler",
+}
+
+
+class Leadership:
+    """One process's claim to lead, over a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[Any] | None = None
+        self._leads = False
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this process led when it last looked."""
+        return self._leads
+
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """The leader's connection, in autocommit. Only while ``is_held``."""
+        assert self._connection is not None  # noqa: S101
+        return self._connection
+
+    def confirm(self) -> bool:
+        """Whether this process leads right now; it tries to when nobody does.
+
+        Never raises for a database that is away: then nobody leads.
+        """
+        try:
+            if self._connection is None or self._connection.closed:
+                self._leads = False
+                self._connection = psycopg.connect(self._url, autocommit=True, **CONNECTION)
+                self._connection.execute("SET statement_timeout = '10s'; SET TimeZone = 'UTC'")
+            if self._leads:
+                self._connection.execute("SELECT 1")
+            else:
+                row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
+                self._leads = row == (True,)
+        except psycopg.Error:
+            self.release()
+        return self._leads
+
+    def release(self) -> None:
+        """Let somebody else lead."""
+        connection, self._connection, self._leads = self._connection, None, False
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.close()
