@@ -32,7 +32,7 @@ AUDIT_KEY_BYTES = 32
 FIRST_AGES = (34, 62)  # of the patient who can sign in, years
 UNIDENTIFIED_SHARE = 60  # one in so many patients came without papers
 STAFF_SINCE = timedelta(days=4 * YEAR)
-ADVISORY_LOCK = 7_164_010  # two seeds at once: the second finds what the first one made
+ADVISORY_LOCK = 7_164_030  # two seeds at once: the second finds what the first one made
 TIMEOUTS = "SET statement_timeout = '5min'; SET lock_timeout = '30s'; SET TimeZone = 'UTC'"
 NOT_A_DEMO = (
     "This database has patients or users of its own, so no made-up ones are put among them: "
