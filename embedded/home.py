@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,13 @@ class Home:
             if os.access(folder.parent, os.W_OK | os.X_OK) and fits_a_socket(folder):
                 return _private_folder(folder)
         raise EmbeddedError(f"the path {self.path} is too long for a socket: set SIGILO_HOME to a shorter one")
+
+    def leave_sockets(self) -> None:
+        """Remove the folder of sockets that lies outside the home, when no socket is left in it."""
+        with suppress(OSError, EmbeddedError):
+            folder = self.sockets()
+            if not folder.is_relative_to(self.path):
+                folder.rmdir()
 
     def lock(self) -> HomeLock:
         """Take this installation for this process. Raises EmbeddedError while another one has it.

@@ -175,6 +175,7 @@ class PostgresServer:
             remove_system_folder(self._home.postgres)
         else:
             shutil.rmtree(self._home.postgres, ignore_errors=True)
+        self._home.leave_sockets()
 
     def _prepare_folders(self) -> Path:
         """Find or make account, folders and programs. Returns the folder of the programs."""

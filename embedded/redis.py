@@ -123,6 +123,7 @@ class RedisServer:
         """Stop and delete the data: for installations made by tests."""
         self.stop()
         shutil.rmtree(self._home.redis, ignore_errors=True)
+        self._home.leave_sockets()
 
     def _end_leftovers(self) -> None:
         steps = (*STOP_STEPS, (signal.SIGKILL, 5.0))

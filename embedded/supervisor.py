@@ -124,6 +124,7 @@ class Supervisor:
         finally:
             self._stop_all()
             self._home.forget_state()
+            self._home.leave_sockets()
             lock.release()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
