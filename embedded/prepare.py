@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 
 import psycopg
-from services.demo_seed import seed
 
 from config import ConfigurationError, Principal, Settings, load_settings
 from embedded.home import Home
@@ -18,6 +17,7 @@ from embedded.installation import EMBEDDED_DATABASE
 from embedded.postgres import DATABASE
 from embedded.secrets import SecretsFolder
 from migrations.prepare import prepare_server, upgrade_schema
+from services.demo_seed import seed
 
 DEMO_PATIENTS = 120
 DEMO_RECORDS = 1500
@@ -33,7 +33,9 @@ def prepare(settings: Settings, environ: dict[str, str], say: Callable[[str], ob
     upgrade_schema(settings)
     if is_empty(settings):
         say("Seeding a demo clinic …")
-        seed(settings, patients=DEMO_PATIENTS, records=DEMO_RECORDS, progress=None)
+        patients = int(environ.get("SIGILO_DEMO_PATIENTS", DEMO_PATIENTS))
+        records = int(environ.get("SIGILO_DEMO_RECORDS", DEMO_RECORDS))
+        seed(settings, patients=patients, records=records, progress=None)
 
 
 def is_empty(settings: Settings) -> bool:

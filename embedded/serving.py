@@ -16,8 +16,10 @@ TASK_PROCESSES = 1
 
 def web_command(*, host: str, port: int, workers: int = WEB_WORKERS, threads: int = WEB_THREADS) -> list[str]:
     """granian over ``wsgi:app``: ``workers`` processes of ``threads`` threads each, HTTP/1.1 alone."""
+    # Benchmarks put their yardsticks beside the application, in the same server.
+    app = os.environ.get("SIGILO_WEB_APP", "wsgi:app")
     return [
-        sys.executable, "-m", "granian", "wsgi:app", "--interface", "wsgi",
+        sys.executable, "-m", "granian", app, "--interface", "wsgi",
         "--host", host, "--port", str(port), "--http", "1", "--no-ws",
         "--workers", str(workers), "--blocking-threads", str(threads),
         # A worker that ends is replaced; one that hangs at the stop is ended.

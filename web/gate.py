@@ -21,6 +21,7 @@ from web.guards import Limit, Route, route_table
 from web.headers import add_strict_headers, strict_headers
 from web.limiter import choose_bucket, note_decision, spend_api_quota
 from web.problems import wants_page
+from web.runtime import runtime
 
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 NOT_ALLOWED = "Your role, or this token's scopes, do not allow this."
@@ -120,6 +121,8 @@ class Gate:
             headers["RateLimit"] = decision.limit_header
         if self._settings.cors_origins:
             add_cors_headers(request, response, self._settings.cors_origins)
+        if route is not None and route.limit is not Limit.NONE:
+            runtime().wakeup.audit()  # whatever was done has committed its event by now
         self._log(response, route)
         return response
 

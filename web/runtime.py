@@ -8,6 +8,7 @@ from flask import current_app
 
 from config import Principal, Settings
 from integrations.redis_store import RedisStore
+from integrations.wakeup import RedisWakeup, Wakeup
 from models.engine import Databases
 from services.field_encryption import FieldCipher, field_cipher
 from services.quota import Quotas
@@ -27,6 +28,7 @@ class Runtime:
     store: RedisStore
     quotas: Quotas
     quota_log: QuotaLog
+    wakeup: Wakeup
 
     @classmethod
     def start(cls, settings: Settings, databases: Databases | None = None) -> Runtime:
@@ -42,6 +44,7 @@ class Runtime:
             store=store,
             quotas=Quotas(store, processes=settings.web_workers),
             quota_log=QuotaLog(databases),
+            wakeup=RedisWakeup(settings.redis_url.get_secret_value()),
         )
 
 

@@ -68,6 +68,7 @@ def upload() -> Response:
         job = upload_import(session, actor, name=name, content=content, source_format=query.format)
         session.refresh(job)
         shown = show_job(session, actor, job.id)
+    runtime().wakeup.imports()
     return json_answer(shown, 202, location=f"/api/imports/{shown['id']}")
 
 
