@@ -82,9 +82,9 @@ def _check_fields(actor: Actor, access: PatientAccess, content: Mapping[str, Any
     masked = [f"/{name}" for name in content if mask.fields.get(name) is not Visibility.CLEAR]
     if masked:
         raise Forbidden("These fields are masked from you, so you can't write them.", masked)
-    if actor.role is Role.NURSE and "responsibleId" in content:
-        if content["responsibleId"] != access.patient.responsible_id:
-            raise Forbidden("Only doctors of the team, or reception, name the responsible doctor.", ["/responsibleId"])
+    names_another = content.get("responsibleId", access.patient.responsible_id) != access.patient.responsible_id
+    if actor.role is Role.NURSE and names_another:
+        raise Forbidden("Only doctors of the team, or reception, name the responsible doctor.", ["/responsibleId"])
 
 
 def _check_dates(born: Any, died: Any, values: Mapping[str, Any]) -> None:
