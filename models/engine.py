@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, create_engine, event
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -35,10 +36,12 @@ def make_engine(url: str, *, pool_size: int = 5, statement_timeout_ms: int = STA
         max_overflow=2,
         pool_timeout=5,
         pool_recycle=1800,
+        pool_reset_on_return=None,  # _switch_modes_lazily does it
         hide_parameters=True,  # parameters are patient data; exception texts end up in logs
     )
     _set_timeouts(engine, statement_timeout_ms)
     event.listen(engine, "checkout", _refuse_closed)
+    _switch_modes_lazily(engine)
     return engine
 
 
@@ -61,6 +64,22 @@ def _set_timeouts(engine: Engine, statement_timeout_ms: int) -> None:
         connection.autocommit = False
 
 
+def _switch_modes_lazily(engine: Engine) -> None:
+    """A connection stays in the mode it was last used in: switching back and forth, and rolling back nothing,
+    costs an audited read a tenth of its time. Sessions switch when they begin, raw reads when they need to."""
+
+    @event.listens_for(engine, "engine_connect")
+    def leave_autocommit(connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        if driver.autocommit:
+            driver.autocommit = False
+
+    @event.listens_for(engine, "reset")
+    def roll_back(driver: psycopg.Connection[Any], *_: Any) -> None:
+        if driver.pgconn.transaction_status != TransactionStatus.IDLE:
+            driver.rollback()
+
+
 class Databases:
     """The engines of one process by principal name, made at first use (and so after a fork)."""
 
@@ -72,9 +91,7 @@ class Databases:
     def engine(self, principal: str) -> Engine:
         engine = self._engines.get(principal)
         if engine is None:
-            engine = self._engines.setdefault(
-                principal, make_engine(self._urls[principal], pool_size=self._pool_size)
-            )
+            engine = self._engines.setdefault(principal, make_engine(self._urls[principal], pool_size=self._pool_size))
         return engine
 
     @contextmanager
@@ -90,15 +107,14 @@ class Databases:
         connection = pooled.driver_connection
         assert connection is not None  # noqa: S101  (for the type checker: a fresh check-out has one)
         try:
-            connection.autocommit = True
+            if not connection.autocommit:
+                connection.autocommit = True
             yield connection
         except BaseException:
             if connection.closed or connection.broken:
                 pooled.invalidate()
             raise
         finally:
-            if pooled.is_valid and not connection.closed:
-                connection.autocommit = False
             pooled.close()
 
     def dispose(self) -> None:

@@ -10,9 +10,6 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
-from psycopg.rows import class_row
-
 from config import Principal
 from models.engine import Databases
 
@@ -68,7 +65,7 @@ FROM found f
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom a token or session belongs to, as the database has it now."""
+    """Whom a token or session belongs to, as the database has it now. In the order of the statements' columns."""
 
     user_id: uuid.UUID
     role: str
@@ -107,20 +104,6 @@ def find_session(databases: Databases, secret: str, *, is_background: bool) -> I
 
 
 def _one(databases: Databases, statement: str, parameters: dict[str, Any]) -> Identity | None:
-    """Run once more on a new connection when the pooled one had died: a restarted server is no outage."""
-    try:
-        return _run(databases, statement, parameters)
-    except psycopg.OperationalError as error:
-        if isinstance(error, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
-            raise
-        databases.engine(Principal.ANONYMOUS).dispose()
-        return _run(databases, statement, parameters)
-
-
-def _run(databases: Databases, statement: str, parameters: dict[str, Any]) -> Identity | None:
-    with (
-        databases.autocommit(Principal.ANONYMOUS) as connection,
-        connection.cursor(row_factory=class_row(Identity)) as cursor,
-    ):
-        cursor.execute(statement, parameters)
-        return cursor.fetchone()
+    with databases.autocommit(Principal.ANONYMOUS) as connection:
+        row = connection.execute(statement, parameters).fetchone()
+    return None if row is None else Identity(*row)

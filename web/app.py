@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from flask_wtf.csrf import CSRFProtect
@@ -17,6 +18,7 @@ from web.csrf import BoundSessions
 from web.database import register_database
 from web.gate import Gate
 from web.guards import Routes, register_routes
+from web.headers import StrictHeaders
 from web.languages import register_languages
 from web.limiter import register_limiter
 from web.metrics import register_metrics
@@ -34,7 +36,7 @@ def make_app(settings: Settings, databases: Databases | None = None, *, groups: 
 
     Raises UnguardedRoute when a route has no guard. Connects to nothing yet.
     """
-    app = Flask("web", static_folder=None, template_folder=str(TEMPLATES))
+    app = Application("web", static_folder=None, template_folder=str(TEMPLATES))
     _configure(app, settings)
     configure_logging(settings.log_level)
     app.extensions[EXTENSION] = Runtime.start(settings, databases)
@@ -42,18 +44,24 @@ def make_app(settings: Settings, databases: Databases | None = None, *, groups: 
     csrf = CSRFProtect(app)
     gate = Gate(settings, csrf)
 
-    gate.register_outgoing(app)  # runs last of all
     register_problems(app)
-    register_metrics(app)
     register_database(app)
     register_login(app)
-    gate.register_incoming(app)  # who calls; bearer quota
-    register_limiter(app)  # everybody else's quota
-    gate.register_guard(app)  # cross-site checks, the route's guard
+    gate.register(app, register_limiter(app))
+    register_metrics(app)
     register_languages(app, settings)
     register_static(app)
     register_routes(app, groups)
+    gate.open(app)
+    app.wsgi_app = StrictHeaders(app.wsgi_app, settings)  # type: ignore[method-assign]
     return app
+
+
+class Application(Flask):
+    """Flask without asynchronous views: it would look at every hook of every request whether it is one."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
 
 
 def _configure(app: Flask, settings: Settings) -> None:

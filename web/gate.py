@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
-import structlog
-from flask import Flask, Response, current_app, g, redirect, request
+from flask import Flask, Response, g, redirect, request
 from flask_wtf.csrf import CSRFProtect
 
 from config import Settings
@@ -18,9 +18,9 @@ from web.client_address import client_address, is_trusted_proxy
 from web.cors import add_cors_headers, answer_preflight, is_preflight
 from web.csrf import UNSAFE_METHODS, refuse_foreign_sites, require_token, session_cookie
 from web.guards import Limit, Route, route_table
-from web.headers import add_strict_headers, strict_headers
 from web.limiter import choose_bucket, note_decision, spend_api_quota
 from web.problems import wants_page
+from web.request_log import log_request, real
 from web.runtime import runtime
 
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
@@ -28,7 +28,6 @@ NOT_ALLOWED = "Your role, or this token's scopes, do not allow this."
 CHANGE_PASSWORD = "Change the password you were given before anything else: sign in at /login."  # noqa: S105
 # What somebody with a password given by others may still do.
 BEFORE_CHANGE = frozenset({"account.password", "account.change_password", "account.logout", "account.language"})
-log = structlog.get_logger("request")
 
 
 class Gate:
@@ -36,33 +35,38 @@ class Gate:
 
     def __init__(self, settings: Settings, csrf: CSRFProtect) -> None:
         self._settings = settings
+        self._log_requests = settings.log_level in ("debug", "info")
         self._csrf = csrf
-        self._headers = strict_headers(settings)
+        self._table: dict[str, Route] = {}
+        self._count: Callable[[], None] = lambda: None
 
-    # Order matters: out-going hooks run last to first, and this one is to see the finished answer.
-    def register_outgoing(self, app: Flask) -> None:
+    def register(self, app: Flask, count: Callable[[], None]) -> None:
+        """``count`` lets Flask-Limiter count the request that is at the gate. Out-going hooks run last to first."""
+        self._count = count
         app.after_request(self.finish)
-
-    def register_incoming(self, app: Flask) -> None:
         app.before_request(self.identify)
-
-    def register_guard(self, app: Flask) -> None:
         app.before_request(self.pass_guard)
+
+    def open(self, app: Flask) -> None:
+        """The routes are all registered."""
+        self._table = route_table(app)
 
     def identify(self) -> Response | None:
         """Who calls and from where; a bearer call's quota is counted here, others' by Flask-Limiter next."""
-        environ, settings = request.environ, self._settings
-        g.started = time.perf_counter()
+        # Flask's proxies look their object up at every access: once is enough here.
+        incoming, state, settings = real(request), real(g), self._settings
+        environ = incoming.environ
+        state.started = time.perf_counter()
         peer = environ.get("REMOTE_ADDR")
         behind_proxy = is_trusted_proxy(peer, settings.trusted_proxies)
-        g.request_id = _request_id(environ.get("HTTP_X_REQUEST_ID") if behind_proxy else None)
+        state.request_id = _request_id(environ.get("HTTP_X_REQUEST_ID") if behind_proxy else None)
         forwarded = environ.get("HTTP_X_FORWARDED_FOR") if behind_proxy else None
-        g.address = client_address(peer, forwarded, settings.trusted_proxies)
-        g.rate = None
-        route: Route | None = route_table(current_app).get(request.endpoint or "")
-        g.route = route
-        if is_preflight(request):
-            return answer_preflight(request, settings.cors_origins)
+        state.address = client_address(peer, forwarded, settings.trusted_proxies)
+        state.rate = None
+        route: Route | None = self._table.get(incoming.endpoint or "")
+        state.route = route
+        if environ["REQUEST_METHOD"] == "OPTIONS" and is_preflight(incoming):
+            return answer_preflight(incoming, settings.cors_origins)
         if route is not None and route.limit is Limit.NONE:
             return None
         identity = authenticate() if route is not None else None
@@ -74,15 +78,17 @@ class Gate:
 
     def pass_guard(self) -> Any:
         """Let the request through to its view, or refuse it. An address that is none goes on to its 404."""
-        decision = g.get("decision")
-        if decision is not None and decision.is_near and g.rate is not None:
-            note_decision(g.bucket, decision)
-        route: Route | None = g.route
+        state = real(g)
+        if state.rate is not None:
+            self._count()
+            if state.decision.is_near:
+                note_decision(state.bucket, state.decision)
+        route: Route | None = state.route
         if route is None:
             if request.url_rule is not None:
                 raise RuntimeError("a route without a guard was called")
             return None
-        if request.method in UNSAFE_METHODS and not is_bearer():
+        if request.environ["REQUEST_METHOD"] in UNSAFE_METHODS and not is_bearer():
             refuse_foreign_sites(request, self._settings)
             if g.get("actor") is not None or not route.is_api:
                 require_token(self._csrf)
@@ -111,39 +117,19 @@ class Gate:
 
     def finish(self, response: Response) -> Response:
         """Strict headers, the request's id, what is left of the quota, and the log line."""
-        headers = response.headers
-        add_strict_headers(response, self._headers)
-        headers["X-Request-Id"] = g.request_id
-        decision = g.get("decision")
-        route: Route | None = g.route
+        incoming, state, headers = real(request), real(g), response.headers
+        headers.add("X-Request-Id", state.request_id)
+        decision, route = state.get("decision"), state.route
         if decision is not None and (not decision.allowed or (route is not None and route.is_api)):
-            headers["RateLimit-Policy"] = decision.policy_header
-            headers["RateLimit"] = decision.limit_header
+            headers.add("RateLimit-Policy", decision.policy_header)
+            headers.add("RateLimit", decision.limit_header)
         if self._settings.cors_origins:
-            add_cors_headers(request, response, self._settings.cors_origins)
+            add_cors_headers(incoming, response, self._settings.cors_origins)
         if route is not None and route.limit is not Limit.NONE:
             runtime().wakeup.audit()  # whatever was done has committed its event by now
-        self._log(response, route)
+        if self._log_requests and (route is None or route.limit is not Limit.NONE or response.status_code >= 400):
+            log_request(incoming, response, state)
         return response
-
-    def _log(self, response: Response, route: Route | None) -> None:
-        """One line: the rule and never the path, which carries ids; no query, no body, no names."""
-        if route is not None and route.limit is Limit.NONE and response.status_code < 400:
-            return
-        actor = g.get("actor")
-        log.info(
-            "request",
-            requestId=g.request_id,
-            method=request.method if request.method in KNOWN_METHODS else "OTHER",
-            route=None if route is None else route.rule,
-            status=response.status_code,
-            durationMs=round((time.perf_counter() - g.started) * 1000, 2),
-            userId=None if actor is None else str(actor.user_id),
-            role=None if actor is None else actor.role.value,
-        )
-
-
-KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def _request_id(given: str | None) -> str:

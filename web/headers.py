@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Response
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from config import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -37,14 +41,22 @@ STRICT = (
 )
 
 
-def strict_headers(settings: Settings) -> tuple[tuple[str, str], ...]:
-    """The constant headers of this installation."""
-    if not settings.is_production:
-        return STRICT
-    return (*STRICT, ("Strict-Transport-Security", f"max-age={HSTS_SECONDS}; includeSubDomains"))
+class StrictHeaders:
+    """Adds the constant headers around the whole application, so that no answer leaves without them.
 
+    ``Cache-Control: no-store`` is for everything that does not say otherwise: only fingerprinted files do.
+    """
 
-def add_strict_headers(response: Response, constant: tuple[tuple[str, str], ...]) -> None:
-    response.headers.extend(constant)
-    if "Cache-Control" not in response.headers:
-        response.headers["Cache-Control"] = "no-store"
+    def __init__(self, application: WSGIApplication, settings: Settings) -> None:
+        self._application = application
+        self._headers = [*STRICT]
+        if settings.is_production:
+            self._headers.append(("Strict-Transport-Security", f"max-age={HSTS_SECONDS}; includeSubDomains"))
+        self._uncached = [*self._headers, ("Cache-Control", "no-store")]
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            says = any(name == "Cache-Control" for name, _ in headers)
+            return start_response(status, headers + (self._headers if says else self._uncached), *exc_info)
+
+        return self._application(environ, start)

@@ -6,6 +6,7 @@ there; the rate and the key of a request are what the gate put into ``g``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, g
@@ -63,8 +64,11 @@ class SharedQuota(Storage):
         """Counts end with their window."""
 
 
-def register_limiter(app: Flask) -> Limiter:
-    """Flask-Limiter over every request that the gate gave a bucket and has not counted itself."""
+def register_limiter(app: Flask) -> Callable[[], None]:
+    """Flask-Limiter over ``app``: gives the check of one request, which raises RateLimitExceeded.
+
+    Its hooks would run on bearer calls too, which are counted already, so the gate calls the check instead.
+    """
     limiter = Limiter(
         key_func=lambda: g.quota_key,
         application_limits=[ApplicationLimit(lambda: g.rate)],
@@ -74,10 +78,12 @@ def register_limiter(app: Flask) -> Limiter:
         request_identifier=lambda: "request",  # one limit for all: an unknown address counts as well
         headers_enabled=False,
     )
-    limiter.request_filter(lambda: g.get("rate") is None)
     limiter.init_app(app)
+    check: Callable[[], None] = app.before_request_funcs[None].pop()  # type: ignore[assignment]
+    app.after_request_funcs[None].pop()  # writes headers of its own kind, were they enabled
+    app.teardown_request_funcs[None].pop()  # empties a context that ends with the request anyway
     app.register_error_handler(RateLimitExceeded, on_exceeded)
-    return limiter
+    return check
 
 
 def on_exceeded(_: RateLimitExceeded) -> Any:
