@@ -22,15 +22,17 @@ BREAK_GLASS = """
 
 
 def inside_rowwise(patient: str, author: str | None) -> str:
-    """SQL: whether %(me)s is inside for one row, by index probes: right for a page of rows."""
-    parts = [
-        f"EXISTS (SELECT FROM care_team_members m WHERE m.patient_id = {patient} AND m.user_id = %(me)s "
-        f"AND {CURRENT_MEMBER})",
-        f"EXISTS ({BREAK_GLASS.format(patient=patient)})",
-    ]
-    if author is not None:
-        parts.insert(0, f"{author} = %(me)s")
-    return "(" + " OR ".join(parts) + ")"
+    """SQL: whether %(me)s is inside for one row, by index probes: right for a page of rows.
+
+    Scalar subqueries, because the planner turns EXISTS into a hash of every patient the reader treats.
+    """
+    member = (
+        f"(SELECT TRUE FROM care_team_members m WHERE m.patient_id = {patient} AND m.user_id = %(me)s "
+        f"AND {CURRENT_MEMBER} LIMIT 1)"
+    )
+    broken = f"({BREAK_GLASS.format(patient=patient).replace('SELECT FROM', 'SELECT TRUE FROM')} LIMIT 1)"
+    inside = f"coalesce({member}, {broken}, FALSE)"
+    return inside if author is None else f"({author} = %(me)s OR {inside})"
 
 
 def inside_setwise(patient: str, author: str | None) -> str:
