@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from celery import Celery
@@ -78,5 +79,8 @@ app.add_defaults(worker_settings)
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def log_as_json(**_: Any) -> None:
-    """Our logging in place of Celery's, which would print arguments and tracebacks with values."""
+    """Our logging in place of Celery's, whose line about a failed task quotes the exception's text, and so
+    perhaps a row: the base task says what is safe to say. Its two lines a task are left out too."""
     configure_logging(load_settings().log_level)
+    logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
+    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)

@@ -50,8 +50,10 @@ class BaseTask(Task):  # type: ignore[misc]
         try:
             result = self.run(*args, **kwargs)
             outcome = "success"
-        except (Retry, Ignore, Reject):
+        except (Retry, Ignore, Reject) as verdict:
             outcome = "retry"
+            cause = type(getattr(verdict, "exc", None)).__name__
+            log.warning("task to be done again", task=self.name, task_id=self.request.id, cause=cause)
             raise
         except Exception:
             log.exception("task failed", task=self.name, task_id=self.request.id)
