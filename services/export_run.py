@@ -118,8 +118,8 @@ def _actor(settings: Settings, email: str) -> Actor:
     with psycopg.connect(settings.url_for(Principal.STAFF), autocommit=True) as connection:
         row = connection.execute(
             "SELECT u.id, u.full_name, u.council, u.patient_id, array_agg(r.role) FROM users u "
-            "JOIN user_roles r ON r.user_id = u.id WHERE u.email = lower(%s) AND u.disabled_at IS NULL GROUP BY u.id",
-            [email],
+            "JOIN user_roles r ON r.user_id = u.id WHERE u.email = %s AND u.disabled_at IS NULL GROUP BY u.id",
+            [email.strip().lower()],
         ).fetchone()
     if row is None:
         raise Invalid("There is no active user with this e-mail: see `sigilo user create`.")

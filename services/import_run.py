@@ -250,8 +250,8 @@ def _responsible(connection: Connection, email: str | None) -> str | None:
         return None
     found = connection.execute(
         "SELECT u.id FROM users u JOIN user_roles r ON r.user_id = u.id AND r.role = 'DOCTOR' "
-        "WHERE u.email = lower(%s) AND u.disabled_at IS NULL",
-        [email],
+        "WHERE u.email = %s AND u.disabled_at IS NULL",
+        [email.strip().lower()],
     ).fetchone()
     if found is None:
         raise Invalid("The responsible person must be an active user with the role DOCTOR.")
