@@ -62,13 +62,15 @@ class Conflict(ServiceError):
     """It contradicts the present state, such as a CPF that another patient has."""
 
 
+class DuplicateIdentifier(Conflict):
+    """Another patient has this CPF or CNS; whose it is, is not said."""
+
+
 class StaleVersion(Conflict):
     """Somebody changed it since the caller read it."""
 
     def __init__(self, current_version: int, conflicting_fields: Sequence[str]) -> None:
-        super().__init__(
-            "This was changed after you read it. Read it again, merge, and send the current version."
-        )
+        super().__init__("This was changed after you read it. Read it again, merge, and send the current version.")
         self.current_version = current_version
         self.conflicting_fields = tuple(conflicting_fields)
 

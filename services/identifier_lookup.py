@@ -7,11 +7,15 @@ whom the actor sees in the clear tells them nothing new and is not counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from config import Principal
 from models import new_id
@@ -20,15 +24,38 @@ from models.user import Role
 from services.actor import Actor
 from services.audit_event import UNAUDITED, Event
 from services.audited_read import event_insert, event_parameters
-from services.errors import QuotaExceeded, Unavailable
+from services.errors import DuplicateIdentifier, QuotaExceeded, Unavailable
 from services.masking import Visibility, role_relation, visibility
 from services.patient_view import inside
 
 DEFAULT_PER_HOUR = 5
+REFUSED = Event(action="patient.lookup", entity_type="patient", outcome="refused")
 HOUR = 3600
 TOO_MANY = "You have used up your look-ups of exact numbers for now. Search by name, or ask reception."
 
-LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('sigilo identifier look-up ' || %s, 0))"
+LOCK_NAME = "sigilo identifier look-up "
+RECENT = f"""
+    quota AS (
+        SELECT coalesce(
+            (SELECT (value #>> '{{{{}}}}')::int FROM settings WHERE key = 'identifier_lookup.per_hour'),
+            {DEFAULT_PER_HOUR}
+        ) AS per_hour
+    ), recent AS MATERIALIZED (
+        SELECT occurred_at FROM identifier_lookups
+        WHERE user_id = {{me}} AND occurred_at > clock_timestamp() - interval '1 hour'
+    )
+"""
+# The next one passes when the last but (per_hour - 1) is an hour old.
+RETRY_AFTER = f"""
+    coalesce(ceil(extract(epoch FROM (
+        SELECT occurred_at FROM recent ORDER BY occurred_at DESC OFFSET greatest(per_hour - 1, 0) LIMIT 1
+    ) + interval '1 hour' - clock_timestamp())), {HOUR})::int
+"""
+SPENT = text(
+    f"WITH {RECENT.format(me=':me')} "
+    f"SELECT (SELECT count(*) FROM recent) >= per_hour AS is_spent, {RETRY_AFTER} AS retry_after FROM quota"
+)
+COUNT_ONE = "INSERT INTO identifier_lookups (id, user_id, occurred_at) VALUES (%s, %s, clock_timestamp())"
 
 
 def is_counted(actor: Actor) -> bool:
@@ -49,33 +76,55 @@ def take_lookup(databases: Databases, actor: Actor, indexes: Mapping[str, Sequen
         "id": new_id(),
         **{kind: list(values) for kind, values in indexes.items()},
     }
-    refused = Event(action="patient.lookup", entity_type="patient", outcome="refused")
     try:
         with databases.autocommit(Principal.STAFF) as connection, connection.transaction():
-            connection.execute(LOCK, (str(actor.user_id),))
+            connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (_lock(actor),))
             with connection.cursor(row_factory=dict_row) as cursor:
                 row = cursor.execute(_statement(actor.role, tuple(sorted(indexes))), parameters).fetchone()
             if row is None or not row["passes"]:
-                connection.execute(event_insert(""), event_parameters(actor, refused))
+                connection.execute(event_insert(""), event_parameters(actor, REFUSED))
     except psycopg.Error as error:
         raise Unavailable(UNAUDITED) from error
     if row is None or not row["passes"]:
         raise QuotaExceeded(TOO_MANY, max(1, row["retry_after"]) if row else HOUR)
 
 
+@contextmanager
+def counted_duplicates(
+    databases: Databases, session: Session, actor: Actor, content: Mapping[str, Any]
+) -> Iterator[None]:
+    """Around registering or correcting a patient: that a number is taken is an answer about it, so each such
+    refusal counts as a look-up, and with none left a CPF or CNS can't be written at all. Numbers that nobody
+    has cost nothing.
+
+    Raises QuotaExceeded. Holds the actor's lock in ``session``'s transaction, so simultaneous tries take turns.
+    """
+    if not is_counted(actor) or all(content.get(kind) is None for kind in ("cpf", "cns")):
+        yield
+        return
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": _lock(actor)})
+    row = session.execute(SPENT, {"me": actor.user_id}).one()
+    if row.is_spent:
+        raise QuotaExceeded(TOO_MANY, max(1, row.retry_after))
+    try:
+        yield
+    except DuplicateIdentifier:
+        # Counted on a connection of its own: this transaction is about to be undone, the answer is not.
+        with databases.autocommit(Principal.STAFF) as connection, connection.transaction():
+            connection.execute(COUNT_ONE, (new_id(), actor.user_id))
+            connection.execute(event_insert(""), event_parameters(actor, REFUSED))
+        raise
+
+
+def _lock(actor: Actor) -> str:
+    return LOCK_NAME + str(actor.user_id)
+
+
 @lru_cache(maxsize=32)
 def _statement(role: Role, kinds: tuple[str, ...]) -> str:
     same = " AND ".join(f"p.{kind}_index = ANY(%({kind})s)" for kind in kinds)
     return f"""
-        WITH quota AS (
-            SELECT coalesce(
-                (SELECT (value #>> '{{}}')::int FROM settings WHERE key = 'identifier_lookup.per_hour'),
-                {DEFAULT_PER_HOUR}
-            ) AS per_hour
-        ), recent AS MATERIALIZED (
-            SELECT occurred_at FROM identifier_lookups
-            WHERE user_id = %(me)s AND occurred_at > clock_timestamp() - interval '1 hour'
-        ), seen AS (
+        WITH {RECENT.format(me="%(me)s")}, seen AS (
             SELECT EXISTS (SELECT FROM patients p WHERE {same} AND {inside(role)}) AS in_clear
         ), taken AS (
             INSERT INTO identifier_lookups (id, user_id, occurred_at)
@@ -83,10 +132,5 @@ def _statement(role: Role, kinds: tuple[str, ...]) -> str:
             WHERE NOT in_clear AND (SELECT count(*) FROM recent) < per_hour
             RETURNING id
         )
-        SELECT
-            in_clear OR EXISTS (SELECT FROM taken) AS passes,
-            coalesce(ceil(extract(epoch FROM (
-                SELECT occurred_at FROM recent ORDER BY occurred_at DESC OFFSET greatest(per_hour - 1, 0) LIMIT 1
-            ) + interval '1 hour' - clock_timestamp())), {HOUR})::int AS retry_after
-        FROM quota, seen
+        SELECT in_clear OR EXISTS (SELECT FROM taken) AS passes, {RETRY_AFTER} AS retry_after FROM quota, seen
     """

@@ -28,7 +28,8 @@ def create_patient(session: Session, actor: Actor, cipher: FieldCipher, content:
 
     The registering doctor becomes responsible and joins the care team; reception may name the responsible
     doctor (``responsibleId``). An unidentified person needs a description as ``fullName`` and a ``sex``, which
-    may be UNKNOWN. Raises Forbidden, Invalid, Conflict (a CPF or CNS that a patient has).
+    may be UNKNOWN. Raises Forbidden, Invalid, DuplicateIdentifier (a CPF or CNS that a patient has; entry
+    points wrap this in ``identifier_lookup.counted_duplicates``).
     """
     actor.require(Permission.PATIENT_CREATE)
     values = {name: value for name, value in content.items() if value is not None}

@@ -48,8 +48,8 @@ def update_patient(
     that ``may_update_patient`` gave.
 
     Raises Forbidden for fields that are masked from this actor or not theirs, PreconditionRequired without
-    ``version``, StaleVersion when it is not the current one, Invalid, Conflict (a CPF or CNS that another
-    patient has). A change that changes nothing makes no version.
+    ``version``, StaleVersion when it is not the current one, Invalid, DuplicateIdentifier (a CPF or CNS
+    that another patient has; see ``counted_duplicates``). A change that changes nothing makes no version.
     """
     patient = access.patient
     _check_fields(actor, access, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from models.patient import ADDRESS_MAX, NAME_MAX, SEXES
 from services.access import Standing
 from services.actor import Actor
 from services.audit_event import Event, changes_between, record
-from services.errors import Conflict, FieldError, Invalid, StaleVersion
+from services.errors import DuplicateIdentifier, FieldError, Invalid, StaleVersion
 from services.field_encryption import FieldCipher
 from services.identifier_check import WHAT_IT_IS, normalize
 from services.masking import Relation
@@ -35,6 +36,7 @@ LENGTHS = {
     "email": 254,
     "address": ADDRESS_MAX,
 }
+EMAIL_SHAPE = re.compile(r"[^@\s]+@[^@\s]+")
 REQUIRED = ("fullName", "sex", "birthDateEstimated")
 UNIQUE = ("cpf", "cns")
 UNIQUE_INDEXES = frozenset(f"uq_patients_{kind}_index" for kind in UNIQUE)
@@ -65,6 +67,8 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
             errors.append(FieldError(f"/{name}", f"1 to {longest} characters, not only spaces"))
     if values.get("sex") is not None and values["sex"] not in SEXES:
         errors.append(FieldError("/sex", f"one of {', '.join(SEXES)}"))
+    if values.get("email") and not EMAIL_SHAPE.fullmatch(values["email"]):
+        errors.append(FieldError("/email", "an e-mail address"))
     errors += _wrong_dates(values)
     result = dict(values)
     for kind in DOCUMENTS:
@@ -105,7 +109,7 @@ def set_content(patient: Patient, cipher: FieldCipher, values: Mapping[str, Any]
 
 
 def refuse_duplicate(session: Session, cipher: FieldCipher, patient_id: uuid.UUID, values: Mapping[str, Any]) -> None:
-    """Raise Conflict when another patient has this CPF or CNS, under the current key or the one before it.
+    """Raise DuplicateIdentifier when another patient has this CPF or CNS, under the current key or the one before it.
 
     It says neither whose nor which of the two. Two writers at once meet at the unique index (``flush``).
     """
@@ -115,17 +119,17 @@ def refuse_duplicate(session: Session, cipher: FieldCipher, patient_id: uuid.UUI
         if values.get(kind) is not None
     ]
     if same and session.scalar(select(Patient.id).where(or_(*same), Patient.id != patient_id).limit(1)):
-        raise Conflict(DUPLICATE)
+        raise DuplicateIdentifier(DUPLICATE)
 
 
 def flush(session: Session, patient: Patient) -> None:
-    """Flush the patient's row. Raises Conflict for a CPF or CNS somebody registered at the same moment, and
+    """Flush the patient's row. Raises DuplicateIdentifier for a CPF or CNS somebody registered at the same moment, and
     StaleVersion when another transaction changed the row first."""
     try:
         session.flush()
     except IntegrityError as error:
         if getattr(getattr(error.orig, "diag", None), "constraint_name", None) in UNIQUE_INDEXES:
-            raise Conflict(DUPLICATE) from None
+            raise DuplicateIdentifier(DUPLICATE) from None
         raise
     except StaleDataError as error:
         raise StaleVersion(patient.version, ()) from error

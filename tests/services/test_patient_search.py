@@ -16,8 +16,10 @@ from models import AuditOutbox, IdentifierLookup, Setting, new_id
 from models.engine import Databases
 from models.user import Role
 from services.break_glass import break_glass
-from services.errors import Forbidden, Invalid, QuotaExceeded
+from services.errors import DuplicateIdentifier, Forbidden, Invalid, QuotaExceeded, ServiceError
 from services.field_encryption import FieldCipher, field_cipher
+from services.identifier_lookup import counted_duplicates
+from services.patient_create import create_patient
 from services.patient_inactivate import inactivate_patient
 from services.patient_list import PatientSearch, list_patients, name_words, search_patients
 from tests.factories.cast import Cast, Person, join_team, make_cpf, make_patient, make_person
@@ -237,6 +239,44 @@ def test_security_23_simultaneous_look_ups_are_counted_exactly(databases: Databa
     with databases.session(Principal.STAFF) as session:
         query = select(func.count()).select_from(IdentifierLookup).where(IdentifierLookup.user_id == person.id)
         assert session.scalar(query) == 5
+
+
+def test_security_23_registering_is_no_way_round_the_limit(
+    databases: Databases, settings: Settings, cast: Cast, cipher: FieldCipher
+) -> None:
+    """That a number is taken answers the same question as a look-up, so it counts as one."""
+    person, taken = doctor(databases), make_cpf()
+    make_patient(databases, settings, "Dona", cpf=taken)
+
+    def register(who: Person, cpf: str) -> None:
+        content = {"fullName": "Sondada", "sex": "UNKNOWN", "cpf": cpf}
+        with databases.session(Principal.STAFF) as session, counted_duplicates(databases, session, who.actor, content):
+            create_patient(session, who.actor, cipher, content)
+
+    def attempt(start: threading.Barrier, outcomes: list[str]) -> None:
+        start.wait(timeout=10)
+        try:
+            register(person, taken)
+        except ServiceError as error:
+            outcomes.append(type(error).__name__)
+
+    for _ in range(6):
+        register(person, make_cpf())
+    start, outcomes = threading.Barrier(3), list[str]()
+    threads = [threading.Thread(target=attempt, args=(start, outcomes)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert outcomes == ["DuplicateIdentifier"] * 3
+    for _ in range(2):
+        find(databases, cipher, person, cpf=make_cpf())
+    for cpf in (taken, make_cpf()):
+        with pytest.raises(QuotaExceeded):
+            register(person, cpf)
+    for _ in range(6):
+        with pytest.raises(DuplicateIdentifier):
+            register(cast.reception, taken)
 
 
 def test_those_who_see_the_number_anyway_are_not_counted(
