@@ -40,7 +40,8 @@ FIRST_BACKOFF = 0.5
 LONGEST_BACKOFF = 30.0
 STEADY_SECONDS = 60.0  # a child that lived this long has recovered
 TRIES_BEFORE_READY = 3
-STOP_STEPS = ((signal.SIGTERM, 10.0),)
+HEAD_START_SECONDS = 10.0
+STOP_STEPS = ((signal.SIGTERM, 15.0),)  # a worker gives what runs ten seconds to finish
 LEFTOVER_STEPS = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 
 
@@ -194,8 +195,11 @@ class Supervisor:
             Child("scheduler", lambda: self._spawn(scheduler_command())),
         ]
         self._children[:0] = application
-        for child in application:
-            child.begin()
+        web, *others = application
+        web.begin()
+        # All at once would compete for the processors, and somebody is waiting for the first page.
+        for child in others:
+            child.restart_at = time.monotonic() + HEAD_START_SECONDS
 
     def _spawn(self, command: list[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         return spawn(command, environment=environment or self._environment, folder=CODE)
@@ -205,6 +209,8 @@ class Supervisor:
         while not self._signals:
             if not self._is_ready and answers_ready(self._port):
                 self._is_ready = True
+                for child in self._children:
+                    child.restart_at = 0.0
                 self._announce()
             for child in reversed(self._children):  # servers before those who need them
                 self._revive(child)

@@ -69,6 +69,7 @@ class Installation:
         self.begin(command or RUN, **variables)
         assert wait_until(lambda: self.has_ended or "Ctrl-C stops" in self.said, START_SECONDS), self.said
         assert not self.has_ended, self.said
+        assert wait_until(lambda: self.has_child("celery") and self.has_child("scheduler"), START_SECONDS), self.said
 
     @property
     def has_ended(self) -> bool:
@@ -90,7 +91,8 @@ class Installation:
 
     def child(self, words: str) -> psutil.Process:
         """The supervisor's own child whose command line holds ``words``."""
-        for process in psutil.Process(self.running.pid).children():
+        supervisor = next(process for process in self.tree() if process.cmdline()[-1:] == ["run"])
+        for process in supervisor.children():
             if words in " ".join(process.cmdline()):
                 return process
         raise LookupError(words)
@@ -98,7 +100,7 @@ class Installation:
     def has_child(self, words: str, *, other_than: int = 0) -> bool:
         try:
             found: int = self.child(words).pid
-        except (LookupError, psutil.NoSuchProcess):
+        except (LookupError, StopIteration, psutil.NoSuchProcess):
             return False
         return found != other_than
 
