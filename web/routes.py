@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from web import health, metrics, static_files
-from web.api import docs, imports, me, records
+from web.api import care, docs, imports, me, patients, records, visits
 from web.guards import Routes
 from web.views import account, home, live
 
@@ -14,6 +14,9 @@ GROUPS: tuple[Routes, ...] = (
     docs.routes,
     me.routes,
     records.routes,
+    patients.routes,
+    care.routes,
+    visits.routes,
     imports.routes,
     account.routes,
     home.routes,

@@ -68,6 +68,11 @@ TABLE: dict[tuple[str, str], Expected] = {
     ("DELETE", "/api/patients/<uuid:patient_id>"): row(
         "204 403 403 403 204 403 403 403 403 401", "404 404 403 403 404 403 403 403 403 401"
     ),
+    # it is active: there is nothing to restore
+    ("POST", "/api/patients/<uuid:patient_id>/restore"): row(
+        "409 403 403 403 409 403 403 403 403 401", "404 404 403 403 404 403 403 403 403 401"
+    ),
+    ("GET", "/api/patients/<uuid:patient_id>/care-team"): READ_PATIENT,
     ("GET", "/api/patients/<uuid:patient_id>/allergies"): READ_PATIENT,
     ("POST", "/api/patients/<uuid:patient_id>/allergies"): row(
         "201 403 201 403 403 403 403 403 403 401", "404 404 404 404 403 403 403 403 403 401"
