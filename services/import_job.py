@@ -19,11 +19,12 @@ from psycopg.types.json import Jsonb
 from models import new_id
 from models.user import IMPORT_USER_ID
 from services.audit_event import Event, Origin, event_row
-from services.errors import Conflict
+from services.errors import Conflict, ServiceError
 from services.import_statements import Connection, insert_rows
 
 BUSY = "This import is running already. Wait for it, or see it on the imports page."
 CLAIM_LOCK = 7_164_011  # finding a job to resume and making a new one is one step
+PAUSED = "The import has had its time for now, and goes on with the next run."
 CANCELLED = "The import was cancelled. What it had committed stays."
 
 # The oldest upload that waits, or that lost its worker: whether somebody still works on it tells its lock.
@@ -42,6 +43,10 @@ WHERE id = %(id)s AND state = 'RUNNING'
 
 class Cancelled(Conflict):
     """Somebody cancelled the job; its committed batches stay."""
+
+
+class Paused(ServiceError):
+    """The time given to this run is over; the job goes on where it stands with the next one."""
 
 
 @dataclass

@@ -30,7 +30,7 @@ from services.field_encryption import FieldCipher, field_cipher
 from services.import_batch import write_rejects
 from services.import_entries import Ignored, Reject
 from services.import_fhir import ReadingRules
-from services.import_job import Cancelled, Job, advance, begin_job, claim_upload, end_job, heartbeat
+from services.import_job import PAUSED, Cancelled, Job, Paused, advance, begin_job, claim_upload, end_job, heartbeat
 from services.import_plan import plan
 from services.import_read import FORMATS, Progress, read_file
 from services.import_rules import KEY_MAX
@@ -83,13 +83,18 @@ def run_import(
         return _Run(settings, connection, job, files, progress, is_dry=dry_run).work()
 
 
-def run_next_upload(settings: Settings, *, progress: Progress | None = None) -> ImportSummary | None:
-    """Work on the oldest import that came over HTTP and waits, or lost its worker; None when there is none."""
+def run_next_upload(
+    settings: Settings, *, progress: Progress | None = None, seconds: float | None = None
+) -> ImportSummary | None:
+    """Work on the oldest import that came over HTTP and waits, or lost its worker; None when there is none.
+
+    After ``seconds`` it stops behind a batch and raises Paused. Raises Cancelled when somebody stops it.
+    """
     with _connected(settings) as connection:
         job = claim_upload(connection)
         if job is None:
             return None
-        return _Run(settings, connection, job, _uploaded(connection, job.id), progress).work()
+        return _Run(settings, connection, job, _uploaded(connection, job.id), progress, seconds=seconds).work()
 
 
 class _Run:
@@ -104,6 +109,7 @@ class _Run:
         progress: Progress | None,
         *,
         is_dry: bool = False,
+        seconds: float | None = None,
     ) -> None:
         self._settings = settings
         self._connection = connection
@@ -116,15 +122,16 @@ class _Run:
         self._responsible_id = None if responsible is None else uuid.UUID(responsible)
         self._first_rejects: list[Reject] = []
         self._last_beat = time.monotonic()
+        self._deadline = None if seconds is None else time.monotonic() + seconds
 
     def work(self) -> ImportSummary:
-        """All of it, or from where the job stood. Raises Cancelled, or what went wrong."""
+        """All of it, or from where the job stood. Raises Cancelled, Paused, or what went wrong."""
         began = time.monotonic()
         try:
             with open_spool(self._settings.sigilo_home) as spool:
                 self._read(spool)
                 self._write(spool)
-        except (Cancelled, psycopg.OperationalError):
+        except (Cancelled, Paused, psycopg.OperationalError):
             raise  # stopped on purpose, or the server is gone: the row says how far it came
         except Exception as error:
             if not self._is_dry:
@@ -219,6 +226,8 @@ class _Run:
         self._job = job
         self._first_rejects += rejects[: SHOWN - len(self._first_rejects)]
         self._progress(job.read, job.total)
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            raise Paused(PAUSED)
 
     def _heartbeat(self) -> None:
         if not self._is_dry and time.monotonic() - self._last_beat >= HEARTBEAT_SECONDS:

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import time
+
+import structlog
 from celery import shared_task
 
-from config import load_settings
+from services.import_job import Cancelled, Paused
 from services.import_run import run_next_upload
+from tasks.runtime import settings
+
+IMPORT_SECONDS = 45 * 60.0  # below the worker's time limits; the scheduler wakes what is left
+
+log = structlog.get_logger()
 
 
 @shared_task(name="imports.run")  # type: ignore[untyped-decorator]
 def run() -> int:
-    """Work on every import that waits or lost its worker; gives how many. Each resumes where it stood."""
-    settings = load_settings()
+    """Work on the imports that wait or lost their worker, each from where it stood; gives how many are done."""
+    deadline = time.monotonic() + IMPORT_SECONDS
     finished = 0
-    while run_next_upload(settings) is not None:
-        finished += 1
+    while (seconds := deadline - time.monotonic()) > 0:
+        try:
+            if run_next_upload(settings(), seconds=seconds) is None:
+                break
+            finished += 1
+        except Cancelled:
+            log.info("import cancelled")
+        except Paused:
+            log.info("import paused")
+            break
     return finished

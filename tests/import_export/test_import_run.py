@@ -19,9 +19,10 @@ from models import ImportFile, ImportJob, MedicalRecord, new_id
 from models.user import IMPORT_USER_ID, Role
 from services import import_spool
 from services.errors import Conflict, Invalid
-from services.import_job import Cancelled
+from services.import_job import Cancelled, Paused
 from services.import_rejects import rejects_csv
 from services.import_run import run_next_upload
+from tasks import imports
 from tests.factories.cast import make_person
 from tests.import_export.conftest import Clinic
 from tests.import_export.fhir_samples import (
@@ -290,7 +291,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_stood(
     assert (state, read) == ("RUNNING", done)
     assert list((home / "imports").iterdir()) == []
 
-    summary = take_when_free(clinic, path)
+    summary = take_when_free(clinic, lambda: clinic.take(path))
     assert (summary.job_id, summary.is_resumed) == (job_id, True)
     assert summary.of("patients", "created") == 600
     assert summary.of("patients", "unchanged") == 0
@@ -301,13 +302,15 @@ def test_killed_in_the_middle_it_goes_on_where_it_stood(
     }  # fmt: skip
 
 
-def take_when_free(clinic: Clinic, path: Path) -> Any:
-    """The server notices a killed client when it next writes to it: wait until its session is gone."""
+def take_when_free(clinic: Clinic, take: Callable[[], Any]) -> Any:
+    """The server takes a moment to see that a client is gone, and with it its lock: wait for that."""
     for _ in range(200):
         try:
-            return clinic.take(path)
+            if (summary := take()) is not None:
+                return summary
         except Conflict:
-            clinic.rows("SELECT pg_sleep(0.05)")
+            pass
+        clinic.rows("SELECT pg_sleep(0.05)")
     raise AssertionError("the killed import's lock was never released")
 
 
@@ -375,6 +378,29 @@ def test_uploads_are_worked_off_oldest_first(clinic: Clinic) -> None:
     assert run_next_upload(clinic.settings) is None
     assert clinic.one("SELECT count(*) FROM import_files") == 0
     assert clinic.rows("SELECT DISTINCT state FROM import_jobs") == [("DONE",)]
+
+
+def test_out_of_time_it_stops_behind_a_batch_and_goes_on_later(clinic: Clinic) -> None:
+    job_id = upload(clinic, many_patients(400).encode())
+    with pytest.raises(Paused):
+        run_next_upload(clinic.settings, seconds=0)
+    assert clinic.one("SELECT state FROM import_jobs") == "RUNNING"
+    assert 0 < clinic.counts()["patients"] < 400
+    summary = take_when_free(clinic, lambda: run_next_upload(clinic.settings))
+    assert (summary.job_id, summary.is_resumed, summary.of("patients", "created")) == (job_id, True, 400)
+    assert clinic.one("SELECT state FROM import_jobs") == "DONE"
+
+
+def test_the_worker_task_works_off_what_waits(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "settings", lambda: clinic.settings)
+    cancelled = upload(clinic, as_lines(whole_bundle()).encode())
+    with clinic.databases.session(Principal.WORKER) as session:
+        session.execute(text("UPDATE import_jobs SET state = 'CANCELLED' WHERE id = :id"), {"id": cancelled})
+    upload(clinic, as_lines(whole_bundle()).encode())
+    upload(clinic, b"{")
+    assert imports.run.run() == 2
+    assert imports.run.run() == 0
+    assert clinic.counts()["patients"] == 1
 
 
 def test_an_upload_in_work_is_left_to_its_worker(clinic: Clinic) -> None:
