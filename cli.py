@@ -147,8 +147,10 @@ def web(host: str, port: int | None, workers: int) -> None:
     from embedded.serving import become, web_command, web_environment
 
     settings = running_settings()
-    environment = web_environment(os.environ, settings.sigilo_home / "metrics")
-    become(web_command(host=host, port=port or settings.port, workers=workers), environment)
+    port = port or settings.port
+    # A folder per port: two releases may serve side by side while one takes over from the other.
+    environment = web_environment(os.environ, settings.sigilo_home / "metrics" / str(port))
+    become(web_command(host=host, port=port, workers=workers), environment)
 
 
 @main.command()

@@ -183,7 +183,7 @@ class Supervisor:
             raise EmbeddedError("the database could not be prepared: the message above says why")
 
     def _start_application(self) -> None:
-        metrics = self._home.path / "metrics"
+        metrics = self._home.path / "metrics" / str(self._port)
         application = [
             Child(
                 "web",
