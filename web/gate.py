@@ -88,11 +88,16 @@ class Gate:
             if request.url_rule is not None:
                 raise RuntimeError("a route without a guard was called")
             return None
-        if request.environ["REQUEST_METHOD"] in UNSAFE_METHODS and not is_bearer():
+        is_unsafe = request.environ["REQUEST_METHOD"] in UNSAFE_METHODS and not is_bearer()
+        if is_unsafe:
             refuse_foreign_sites(request, self._settings)
-            if g.get("actor") is not None or not route.is_api:
-                require_token(self._csrf)
-        return self._check(route)
+        answer = self._check(route)
+        if answer is None and is_unsafe and (g.get("actor") is not None or not route.is_api):
+            # Looking for the token reads the form: only for those who may send one, and only as long as it may be.
+            if route.max_bytes is not None:
+                request.max_content_length = route.max_bytes
+            require_token(self._csrf)
+        return answer
 
     def _check(self, route: Route) -> Any:
         guard, actor = route.guard, g.get("actor")

@@ -72,6 +72,7 @@ class Route:
     guard: Guard
     limit: Limit
     operation: Operation | None
+    max_bytes: int | None = None  # of a body; None: what the application accepts of any form
 
     @property
     def is_api(self) -> bool:
@@ -99,6 +100,7 @@ class Routes:
         limit: Limit = Limit.STANDARD,
         operation: Operation | None = None,
         endpoint: str | None = None,
+        max_bytes: int | None = None,
     ) -> None:
         """Add ``view`` for ``methods`` of ``rule``. A guard is not optional.
 
@@ -110,7 +112,7 @@ class Routes:
         self.all.append(
             Route(
                 rule=rule, methods=tuple(methods), endpoint=name, view=view, guard=guard, limit=limit,
-                operation=operation,
+                operation=operation, max_bytes=max_bytes,
             )
         )  # fmt: skip
 

@@ -76,7 +76,6 @@ def _read_file() -> tuple[str, bytes]:
     """The one uploaded file. Raises BadRequest (400, 413, 415) or Invalid."""
     if request.mimetype != MULTIPART:
         raise BadRequest(415, f"The body must be {MULTIPART} with the file in its part named file.")
-    request.max_content_length = UPLOAD_MAX + ENVELOPE
     request.max_form_memory_size = ENVELOPE
     request.max_form_parts = 4
     try:
@@ -114,7 +113,7 @@ def rejects(job_id: uuid.UUID) -> Response:
 
 IMPORT = Guard(Permission.IMPORT)
 routes.add(
-    "/api/imports", view=upload, methods=["POST"], guard=IMPORT,
+    "/api/imports", view=upload, methods=["POST"], guard=IMPORT, max_bytes=UPLOAD_MAX + ENVELOPE,
     operation=Operation("Import a file", TAG, {202: Job}, query=UploadQuery, problems=(400, 413, 415)),
 )  # fmt: skip
 routes.add(
