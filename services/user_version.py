@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, select
@@ -29,10 +30,20 @@ def user_content(user: User) -> dict[str, Any]:
 
 
 def keep_user_version(session: Session, actor: Actor | Origin, user: User, reason: str | None = None) -> dict[str, Any]:
-    """Keep the flushed ``user`` as its current version; gives the content kept."""
+    """Keep the flushed ``user`` as its current version; gives the content kept.
+
+    The time is stated, for a default would have to be read back, which not every principal may.
+    """
     content = user_content(user)
     session.add(
-        UserVersion(user_id=user.id, version=user.version, content=content, changed_by=_changer(actor), reason=reason)
+        UserVersion(
+            user_id=user.id,
+            version=user.version,
+            content=content,
+            changed_by=actor.user_id,
+            changed_at=datetime.now(UTC),
+            reason=reason,
+        )
     )
     return content
 
@@ -44,10 +55,11 @@ def keep_roles_version(
     newest = session.scalar(select(func.max(RoleVersion.version)).where(RoleVersion.user_id == user.id))
     session.add(
         RoleVersion(
-            user_id=user.id, version=(newest or 0) + 1, roles=sorted(roles), changed_by=_changer(actor), reason=reason
+            user_id=user.id,
+            version=(newest or 0) + 1,
+            roles=sorted(roles),
+            changed_by=actor.user_id,
+            changed_at=datetime.now(UTC),
+            reason=reason,
         )
     )
-
-
-def _changer(actor: Actor | Origin) -> Any:
-    return actor.user_id

@@ -1,0 +1,376 @@
+"""Signing in, sessions and their end: SECURITY 1 to 4, 7, 8, 11 and 12."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import argon2
+import pytest
+import redis
+from flask import Flask
+from sqlalchemy import text
+
+from config import Principal, Settings
+from models.engine import Databases
+from services.audit_event import SYSTEM
+from services.authenticate import secret_hash
+from services.field_encryption import field_cipher
+from services.login_failures import account_key
+from services.password import needs_rehash, verify_password
+from services.user_disable import disable_user
+from tests.web.conftest import Browser, Login, MakeApp, csrf_of, new_address
+
+MakeLogin = Callable[..., Login]
+
+
+def rows(databases: Databases, statement: str, **values: Any) -> list[Any]:
+    with databases.session(Principal.MIGRATOR) as session:
+        return list(session.execute(text(statement), values))
+
+
+def change(databases: Databases, statement: str, **values: Any) -> None:
+    with databases.session(Principal.MIGRATOR) as session:
+        session.execute(text(statement), values)
+
+
+def age_session(databases: Databases, browser: Browser, column: str, interval: str) -> None:
+    secret = browser.cookie()
+    assert secret is not None
+    change(
+        databases,
+        f"UPDATE sessions SET {column} = {column} - CAST(:by AS interval) WHERE secret_hash = :hash",
+        by=interval,
+        hash=secret_hash(secret),
+    )
+
+
+def events_of(databases: Databases, email: str) -> list[tuple[str, str]]:
+    with databases.session(Principal.WORKER) as session:
+        found = session.execute(
+            text(
+                "SELECT action, outcome FROM audit_outbox WHERE entity_id = (SELECT id FROM users WHERE email = :e) "
+                "ORDER BY id"
+            ),
+            {"e": email},
+        )
+        return [(row.action, row.outcome) for row in found]
+
+
+def test_security_01_session_ids_are_random_and_rotated_at_login(
+    browser: Browser, make_login: MakeLogin, databases: Databases
+) -> None:
+    login = make_login()
+    browser.client.set_cookie("sigilo", "chosen-by-an-attacker", domain="localhost")
+    assert browser.sign_in(login).status_code == 303
+    first = browser.cookie()
+    assert first is not None
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}", first), "32 random bytes, base64url"
+    other = Browser(browser.client.application)
+    other.client.set_cookie("sigilo", first, domain="localhost")
+    other.post("/login", {"email": login.email, "password": login.password}, form="/")
+    second = other.cookie()
+    assert second not in (None, first)
+    assert browser.get("/api/me").status_code == 401, "the session that was replaced has ended"
+    assert other.get("/api/me").status_code == 200
+    stored = rows(databases, "SELECT secret_hash FROM sessions WHERE secret_hash = :h", h=secret_hash(str(second)))
+    assert len(stored) == 1
+    assert str(second).encode() not in bytes(stored[0].secret_hash)
+
+
+def test_security_02_a_cookie_replayed_after_logout_gets_401(
+    browser: Browser, make_login: MakeLogin, databases: Databases
+) -> None:
+    login = make_login()
+    browser.sign_in(login)
+    cookie = browser.cookie()
+    assert browser.get("/api/me").status_code == 200
+    answer = browser.post("/logout", form="/")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/login")
+    assert browser.cookie() is None
+    browser.client.set_cookie("sigilo", str(cookie), domain="localhost")
+    assert browser.get("/api/me").status_code == 401
+    page = browser.get("/")
+    assert page.status_code == 401
+    assert page.mimetype == "text/html"
+    assert ("session.logout", "success") in events_of(databases, login.email)
+
+
+def test_security_03_disabling_a_user_ends_sessions_and_tokens(
+    browser: Browser, make_login: MakeLogin, databases: Databases, settings: Settings
+) -> None:
+    login = make_login()
+    browser.sign_in(login)
+    assert browser.get("/api/me").status_code == 200
+    with databases.session(Principal.STAFF) as session:
+        disable_user(session, SYSTEM, field_cipher(settings), email=login.email)
+    assert browser.get("/api/me").status_code == 401
+    assert browser.sign_in(login).status_code == 401
+    kept = rows(
+        databases,
+        "SELECT ended_because FROM sessions JOIN users u ON u.id = user_id WHERE u.email = :e",
+        e=login.email,
+    )
+    assert [row.ended_because for row in kept] == ["user disabled"]
+    versions = rows(
+        databases,
+        "SELECT content ->> 'disabledAt' AS at FROM user_versions v JOIN users u ON u.id = v.user_id "
+        "WHERE u.email = :e ORDER BY v.version",
+        e=login.email,
+    )
+    assert [row.at is not None for row in versions] == [False, True]
+
+
+def test_security_04_an_idle_session_ends_after_15_minutes(
+    browser: Browser, make_login: MakeLogin, databases: Databases
+) -> None:
+    browser.sign_in(make_login())
+    age_session(databases, browser, "last_seen_at", "14 minutes")
+    assert browser.get("/api/me").status_code == 200
+    age_session(databases, browser, "last_seen_at", "14 minutes")
+    assert browser.get("/api/me").status_code == 200, "a request is a sign of life"
+    age_session(databases, browser, "last_seen_at", "15 minutes 1 second")
+    assert browser.get("/api/me").status_code == 401
+
+
+def test_security_04_background_requests_are_no_sign_of_life(
+    browser: Browser, make_login: MakeLogin, databases: Databases
+) -> None:
+    browser.sign_in(make_login())
+    age_session(databases, browser, "last_seen_at", "14 minutes")
+    assert browser.get("/api/me", headers={"Sigilo-Background": "1"}).status_code == 200
+    age_session(databases, browser, "last_seen_at", "2 minutes")
+    assert browser.get("/api/me", headers={"Sigilo-Background": "1"}).status_code == 401
+
+
+def test_security_04_a_session_ends_after_12_hours_whatever_happens(
+    browser: Browser, make_login: MakeLogin, databases: Databases
+) -> None:
+    browser.sign_in(make_login())
+    secret = secret_hash(str(browser.cookie()))
+    lasts = rows(databases, "SELECT expires_at - created_at AS d FROM sessions WHERE secret_hash = :h", h=secret)[0].d
+    assert abs(lasts.total_seconds() - 12 * 3600) < 1
+    age_session(databases, browser, "expires_at", "12 hours")
+    assert browser.get("/api/me").status_code == 401
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "600", '"off"', "null", "1e300"])
+def test_security_04_the_idle_time_cannot_be_switched_off(
+    value: str, make_own_app: MakeApp, make_login: MakeLogin, databases: Databases
+) -> None:
+    """Whatever stands in the settings table, a session is idle after 15 minutes at the latest."""
+    app = make_own_app()
+    browser = Browser(app)
+    browser.sign_in(make_login())
+    change(databases, "UPDATE settings SET value = CAST(:v AS jsonb) WHERE key = 'session.idle_minutes'", v=value)
+    try:
+        assert browser.get("/api/me").status_code == 200
+        age_session(databases, browser, "last_seen_at", "15 minutes 1 second")
+        assert browser.get("/api/me").status_code == 401
+    finally:
+        change(databases, "UPDATE settings SET value = '15' WHERE key = 'session.idle_minutes'")
+
+
+def test_security_07_cookies_in_production(make_own_app: MakeApp, make_login: MakeLogin) -> None:
+    browser = Browser(make_own_app(sigilo_env="production"), base_url="https://localhost")
+    login = make_login()
+    visit = browser.get("/login").headers.getlist("Set-Cookie")
+    answer = browser.sign_in(login)
+    assert answer.status_code == 303
+    cookies = [*visit, *answer.headers.getlist("Set-Cookie")]
+    assert any(cookie.startswith("__Host-sigilo=") for cookie in cookies)
+    for cookie in cookies:
+        parts = {part.strip() for part in cookie.split(";")}
+        assert cookie.startswith("__Host-")
+        assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= parts
+        assert not any(part.startswith("Domain") for part in parts)
+
+
+def test_security_07_cookies_in_development_work_without_https(browser: Browser, make_login: MakeLogin) -> None:
+    answer = browser.sign_in(make_login())
+    cookie = next(c for c in answer.headers.getlist("Set-Cookie") if c.startswith("sigilo="))
+    assert "Secure" not in cookie
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+
+
+def test_security_08_argon2id_parameters(make_login: MakeLogin, databases: Databases) -> None:
+    login = make_login()
+    stored = rows(databases, "SELECT password_hash FROM users WHERE email = :e", e=login.email)[0].password_hash
+    assert stored.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+
+
+def test_security_08_a_weaker_hash_is_replaced_at_login(
+    browser: Browser, make_login: MakeLogin, databases: Databases
+) -> None:
+    login = make_login()
+    weak = argon2.PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(login.password)
+    change(databases, "UPDATE users SET password_hash = :h WHERE email = :e", h=weak, e=login.email)
+    assert browser.sign_in(login).status_code == 303
+    stored = rows(databases, "SELECT password_hash, version FROM users WHERE email = :e", e=login.email)[0]
+    assert not needs_rehash(stored.password_hash)
+    assert verify_password(stored.password_hash, login.password)
+    assert stored.version == 1, "the same password is no new version of the user"
+
+
+def without_varying(answer: Any) -> str:
+    """The page without its token, request id and the address typed in, which all differ by themselves."""
+    return re.sub(r'value="[^"]*"|[0-9a-f]{32}', "", answer.get_data(as_text=True))
+
+
+def test_security_11_unknown_and_wrong_look_the_same(
+    app: Flask, make_login: MakeLogin, databases: Databases, settings: Settings
+) -> None:
+    login, disabled = make_login(), make_login()
+    with databases.session(Principal.STAFF) as session:
+        disable_user(session, SYSTEM, field_cipher(settings), email=disabled.email)
+    answers = [
+        Browser(app).sign_in(Login(login.email, "a wrong password")),
+        Browser(app).sign_in(Login("nobody-" + login.email, "a wrong password")),
+        Browser(app).sign_in(disabled),
+        Browser(app).sign_in(Login("import@sigilo.invalid", "a wrong password")),
+    ]
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({without_varying(answer) for answer in answers}) == 1
+    assert len({frozenset(answer.headers.keys()) for answer in answers}) == 1
+
+
+def test_security_11_the_hash_is_always_computed(app: Flask, make_login: MakeLogin) -> None:
+    """An unknown user costs the same work as a wrong password: far more than a look-up takes."""
+    login = make_login()
+
+    def seconds(email: str) -> float:
+        browser = Browser(app)
+        token = csrf_of(browser.get("/login"))
+        started = time.process_time()
+        browser.client.post("/login", data={"email": email, "password": "wrong wrong wrong", "csrf_token": token})
+        return time.process_time() - started
+
+    known = statistics.median(seconds(login.email) for _ in range(3))
+    unknown = statistics.median(seconds(f"{n}{login.email}") for n in range(3))
+    assert unknown > known / 2
+
+
+def test_security_12_an_account_locks_after_ten_failures(
+    app: Flask, make_login: MakeLogin, databases: Databases, redis_url: str
+) -> None:
+    login = make_login()
+    wrong = Login(login.email, "a wrong password")
+    for _ in range(9):
+        assert Browser(app).sign_in(wrong).status_code == 401
+    redis.Redis.from_url(redis_url).flushall()
+    assert Browser(app).sign_in(wrong).status_code == 401
+    answer = Browser(app).sign_in(login)
+    assert answer.status_code == 429, "the right password does not open a locked account"
+    assert 0 < int(answer.headers["Retry-After"]) <= 15 * 60 + 1
+    redis.Redis.from_url(redis_url).flushall()
+    assert Browser(app).sign_in(login).status_code == 429, "the count is in PostgreSQL"
+    outcomes = events_of(databases, login.email)
+    assert outcomes.count(("session.login", "failure")) == 10
+
+
+def test_security_12_the_lock_ends_and_success_clears_the_count(
+    app: Flask, make_login: MakeLogin, databases: Databases, settings: Settings
+) -> None:
+    login = make_login()
+    for _ in range(10):
+        Browser(app).sign_in(Login(login.email, "a wrong password"))
+    assert Browser(app).sign_in(login).status_code == 429
+    key = account_key(settings, login.email)
+    change(databases, "UPDATE login_failures SET locked_until = now() WHERE key = :k", k=key)
+    assert Browser(app).sign_in(login).status_code == 303
+    assert rows(databases, "SELECT 1 FROM login_failures WHERE key = :k", k=key) == []
+
+
+def test_security_12_unknown_accounts_lock_like_known_ones(app: Flask) -> None:
+    nobody = Login(f"{new_address()}@example.org", "a wrong password")
+    statuses = [Browser(app).sign_in(nobody).status_code for _ in range(11)]
+    assert statuses == [401] * 10 + [429]
+
+
+def test_security_12_an_address_locks_after_many_failures_on_many_accounts(
+    make_own_app: MakeApp, make_login: MakeLogin, databases: Databases
+) -> None:
+    app, address, login = make_own_app(rate_limit_login="10000/minute"), new_address(), make_login()
+    Browser(app, address).sign_in(Login(f"{new_address()}@example.org", "a wrong password"))
+    change(databases, "UPDATE login_failures SET failures = 100 WHERE kind = 'ip' AND key = :k", k=address)
+    Browser(app, address).sign_in(Login(f"{new_address()}@example.org", "a wrong password"))
+    change(databases, "UPDATE login_failures SET locked_until = now() + interval '5 min' WHERE key = :k", k=address)
+    assert Browser(app, address).sign_in(login).status_code == 429
+    assert Browser(app).sign_in(login).status_code == 303, "from elsewhere the account is open"
+
+
+def test_success_takes_back_the_count_of_its_address(app: Flask, make_login: MakeLogin, databases: Databases) -> None:
+    address, login = new_address(), make_login()
+    for _ in range(3):
+        Browser(app, address).sign_in(login)
+    assert rows(databases, "SELECT failures FROM login_failures WHERE key = :k", k=address)[0].failures == 0
+
+
+def test_somebody_with_several_roles_chooses_one(browser: Browser, make_login: MakeLogin) -> None:
+    login = make_login("DOCTOR", "ADMIN")
+    page = browser.sign_in(login)
+    assert page.status_code == 200
+    assert browser.cookie() is None, "not signed in before a role is chosen"
+    choice = re.search(r'name="choice" value="([^"]+)"', page.get_data(as_text=True))
+    assert choice is not None
+    token = csrf_of(page)
+    elsewhere = Browser(browser.client.application)
+    stolen = elsewhere.post("/login", {"choice": choice[1], "role": "ADMIN"})
+    assert stolen.status_code == 401, "the proof of the password is bound to this browser"
+    refused = browser.client.post("/login", data={"choice": choice[1], "role": "AUDITOR", "csrf_token": token})
+    assert refused.status_code == 422
+    taken = browser.client.post("/login", data={"choice": choice[1], "role": "ADMIN", "csrf_token": token})
+    assert taken.status_code == 303
+    assert browser.get("/api/me").get_json()["role"] == "ADMIN"
+    assert browser.get("/api/medical-records").status_code == 200
+    assert browser.client.post(
+        "/api/visits", json={}, headers={"X-CSRFToken": csrf_of(browser.get("/"))}
+    ).status_code in (
+        403,
+        404,
+    )
+
+
+def test_losing_a_role_ends_what_acts_in_it(browser: Browser, make_login: MakeLogin, databases: Databases) -> None:
+    login = make_login("NURSE")
+    browser.sign_in(login)
+    change(
+        databases,
+        "DELETE FROM user_roles WHERE user_id = (SELECT id FROM users WHERE email = :e)",
+        e=login.email,
+    )
+    assert browser.get("/api/me").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:1", "/ok\n"]
+)
+def test_a_sign_in_leads_nowhere_else(target: str, browser: Browser, make_login: MakeLogin) -> None:
+    assert browser.sign_in(make_login(), next=target).headers["Location"] == "/"
+
+
+def test_a_sign_in_leads_on_to_the_page_that_was_asked_for(browser: Browser, make_login: MakeLogin) -> None:
+    assert browser.get("/password").headers["Location"] == "/login?next=/password"
+    assert browser.sign_in(make_login(), next="/password").headers["Location"] == "/password"
+
+
+def test_a_given_password_must_be_changed_first(browser: Browser, make_login: MakeLogin, databases: Databases) -> None:
+    login = make_login()
+    change(databases, "UPDATE users SET must_change_password = true WHERE email = :e", e=login.email)
+    browser.sign_in(login)
+    assert browser.get("/").headers["Location"] == "/password"
+    assert browser.get("/api/me").status_code == 403
+    new = "outra frase bem comprida"
+    fields = {"currentPassword": login.password, "newPassword": "curta", "repeatedPassword": "curta"}
+    assert browser.post("/password", fields).status_code == 422
+    fields = {"currentPassword": "a wrong password", "newPassword": new, "repeatedPassword": new}
+    assert browser.post("/password", fields).status_code == 422
+    fields["currentPassword"] = login.password
+    assert browser.post("/password", fields).status_code == 303
+    assert browser.get("/").status_code == 200
+    assert Browser(browser.client.application).sign_in(Login(login.email, new)).status_code == 303
+    assert ("user.change_password", "success") in events_of(databases, login.email)
