@@ -175,6 +175,7 @@ class PostgresServer:
             remove_system_folder(self._home.postgres)
         else:
             shutil.rmtree(self._home.postgres, ignore_errors=True)
+        self._remove_socket()
         self._home.leave_sockets()
 
     def _prepare_folders(self) -> Path:
@@ -211,6 +212,10 @@ class PostgresServer:
             self._end_backends()
             # A number in it may by now belong to any other process, which PostgreSQL would take for a server.
             (self.data / "postmaster.pid").unlink(missing_ok=True)
+        self._remove_socket()
+
+    def _remove_socket(self) -> None:
+        """A server that was killed leaves its socket behind."""
         if self._sockets is not None:
             for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
                 (self._sockets / name).unlink(missing_ok=True)

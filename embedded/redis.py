@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -123,6 +124,8 @@ class RedisServer:
         """Stop and delete the data: for installations made by tests."""
         self.stop()
         shutil.rmtree(self._home.redis, ignore_errors=True)
+        with suppress(OSError):
+            (self._home.sockets() / SOCKET).unlink()
         self._home.leave_sockets()
 
     def _end_leftovers(self) -> None:

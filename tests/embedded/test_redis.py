@@ -91,6 +91,7 @@ def test_restart_and_kill_keep_data(own_home: Home, make_redis: MakeRedis) -> No
 
 
 def test_kill_of_the_parent_takes_it_along(own_home: Home, make_redis: MakeRedis) -> None:
+    make_redis(own_home)
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, str(own_home.path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as parent:
