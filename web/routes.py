@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from web import health, metrics, static_files
-from web.api import care, docs, imports, me, patients, records, visits
+from web.api import audit, care, docs, imports, me, patients, records, visits
 from web.guards import Routes
 from web.views import account, home, live
 
@@ -17,6 +17,7 @@ GROUPS: tuple[Routes, ...] = (
     patients.routes,
     care.routes,
     visits.routes,
+    audit.routes,
     imports.routes,
     account.routes,
     home.routes,

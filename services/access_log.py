@@ -1,0 +1,75 @@
+"""Who saw my record: every event about one patient, for that patient, in words they can follow."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from config import Principal
+from models.engine import Databases
+from services import cursor as cursors
+from services.actor import Actor
+from services.audit_event import UNAUDITED, Event
+from services.audit_read import Connection, Row, TrailFilters, grant_reasons, keep_listed, page, write_event
+from services.audit_scope import scope_of
+from services.errors import Forbidden, Unavailable
+from services.permissions import Permission
+from services.record_fields import time_text
+
+BREAK_GLASS = "break-glass"
+
+
+def list_accesses(databases: Databases, actor: Actor, *, limit: int = 20, cursor: str | None = None) -> dict[str, Any]:
+    """``{"data": […], "nextCursor"}``, newest first: everything anybody did with the caller's own record, lists
+    that showed it included, the caller's own visits too.
+
+    The role asked is the auditor's, limited to the one patient: a patient's own role sees nothing of the trail.
+    Raises Forbidden, Invalid (cursor), Unavailable.
+    """
+    actor.require(Permission.ACCESS_LOG_READ)
+    if actor.patient_id is None:
+        raise Forbidden("Your account is not linked to a patient. Ask reception to link it.")
+    filters = {"patient": actor.patient_id}
+    before = None if cursor is None else cursors.decode(filters, cursor, int)[0]
+    event = Event("access_log.read", "patient", actor.patient_id, patient_id=actor.patient_id, basis="own")
+    try:
+        with databases.autocommit(Principal.AUDITOR) as connection, connection.transaction():
+            scope = scope_of(connection, [actor.patient_id])
+            rows = page(connection, TrailFilters(), scope, before=before, limit=limit + 1)
+            shown, has_more = rows[:limit], len(rows) > limit
+            keep_listed(connection, shown, scope)
+            people, reasons = _people(connection, shown), grant_reasons(connection, shown)
+            write_event(connection, actor, event)
+    except psycopg.Error as error:
+        raise Unavailable(UNAUDITED) from error
+    return {
+        "data": [_shown(row, people, reasons) for row in shown],
+        "nextCursor": cursors.encode(filters, shown[-1]["sequence"]) if has_more else None,
+    }
+
+
+def _people(connection: Connection, rows: Sequence[Row]) -> dict[uuid.UUID, tuple[str, str | None]]:
+    """User → (name, council number)."""
+    ids = list({row["actor_id"] for row in rows if row["actor_id"] is not None})
+    found = connection.execute("SELECT id, full_name, council FROM users WHERE id = ANY (%s)", (ids,)).fetchall()
+    return {user_id: (name, council) for user_id, name, council in found}
+
+
+def _shown(row: Row, people: dict[uuid.UUID, tuple[str, str | None]], reasons: dict[uuid.UUID, str]) -> dict[str, Any]:
+    name, council = people.get(row["actor_id"], (None, None))
+    return {
+        "id": str(row["id"]),
+        "occurredAt": time_text(row["occurred_at"]),
+        "action": row["action"],
+        "outcome": row["outcome"],
+        "actor": {"name": name, "role": row["actor_role"], "council": council},
+        "entityType": row["entity_type"],
+        "entityId": None if row["entity_id"] is None else str(row["entity_id"]),
+        "entityIds": None if row["entity_ids"] is None else [str(each) for each in row["entity_ids"]],
+        "basis": row["basis"],
+        "isBreakGlass": row["basis"] == BREAK_GLASS,
+        "reason": reasons.get(row["basis_id"]),
+    }

@@ -1,0 +1,74 @@
+"""Which sealed events are about given patients: the ones that name the patient, and lists that named theirs.
+
+A list is one event over many patients, and a refused attempt names what was asked for and no patient: so a
+patient's events are found by the ids of their rows too.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from services.access import CURRENT_MEMBER
+
+# Up to so many ids the index over listed ids is asked for them; beyond, nearly every list is about somebody
+# of them, and looking at each event from the newest on finds a page sooner.
+MOST_IDS = 5_000
+
+TEAM_OF = f"SELECT m.patient_id FROM care_team_members m WHERE m.user_id = %s AND {CURRENT_MEMBER}"
+ROWS_OF = """
+    SELECT id FROM medical_records WHERE patient_id = ANY (%(patients)s)
+    UNION ALL SELECT id FROM visits WHERE patient_id = ANY (%(patients)s)
+    UNION ALL SELECT id FROM allergies WHERE patient_id = ANY (%(patients)s)
+    LIMIT %(limit)s
+"""
+OWNERS = """
+    SELECT id, patient_id FROM medical_records WHERE id = ANY (%(ids)s)
+    UNION ALL SELECT id, patient_id FROM visits WHERE id = ANY (%(ids)s)
+    UNION ALL SELECT id, patient_id FROM allergies WHERE id = ANY (%(ids)s)
+    UNION ALL SELECT id, id FROM patients WHERE id = ANY (%(ids)s)
+"""
+BY_IDS = "t.entity_id = ANY (%(scope_ids)s) OR t.entity_ids && %(scope_ids)s"
+BY_ROWS = """
+    EXISTS (
+        SELECT FROM unnest(array_append(t.entity_ids, t.entity_id)) AS named (id)
+        WHERE named.id = ANY (%(scope_patients)s)
+        OR EXISTS (SELECT FROM medical_records r WHERE r.id = named.id AND r.patient_id = ANY (%(scope_patients)s))
+        OR EXISTS (SELECT FROM visits v WHERE v.id = named.id AND v.patient_id = ANY (%(scope_patients)s))
+        OR EXISTS (SELECT FROM allergies a WHERE a.id = named.id AND a.patient_id = ANY (%(scope_patients)s))
+    )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A condition over events ``t``, and its parameters."""
+
+    patients: frozenset[uuid.UUID]
+    condition: str
+    parameters: dict[str, Any]
+
+
+def team_of(connection: psycopg.Connection[Any], user_id: uuid.UUID) -> list[uuid.UUID]:
+    """The patients whose care team the user is on right now."""
+    return [row[0] for row in connection.execute(TEAM_OF, (user_id,))]
+
+
+def scope_of(connection: psycopg.Connection[Any], patients: Sequence[uuid.UUID], *, most_ids: int = MOST_IDS) -> Scope:
+    """Events about ``patients``, as the auditor role."""
+    rows = connection.execute(ROWS_OF, {"patients": list(patients), "limit": most_ids + 1}).fetchall()
+    named = BY_IDS if len(rows) <= most_ids else BY_ROWS
+    return Scope(
+        patients=frozenset(patients),
+        condition=f"(t.patient_id = ANY (%(scope_patients)s) OR t.patient_id IS NULL AND ({named}))",
+        parameters={"scope_patients": list(patients), "scope_ids": [*patients, *(row[0] for row in rows)]},
+    )
+
+
+def owners_of(connection: psycopg.Connection[Any], ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    """Id of a record, visit, allergy or patient → whose it is. Others are left out."""
+    return dict(connection.execute(OWNERS, {"ids": list(ids)}).fetchall())
