@@ -34,6 +34,7 @@ lint: $(INSTALLED) ## Check style, types and who may import whom
 	@$(BIN)/lint-imports
 
 bench: $(INSTALLED) ## Measure the API through the real server
+	@scripts/install-wrk
 	@$(BIN)/python -m bench
 
 sure: lint test ## The whole gate
