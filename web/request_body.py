@@ -111,12 +111,15 @@ def read_bytes(max_bytes: int = MAX_BYTES) -> bytes:
         raise BadRequest(415, HTTP_DETAILS[415])
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise BadRequest(415, "The body must not be compressed.")
-    # Holds for bodies without a length too: they are read no further than this.
-    request.max_content_length = max_bytes
+    # One byte more than is accepted: a body without a length is silently cut off where this ends.
+    request.max_content_length = max_bytes + 1
     try:
-        return request.get_data(cache=False)
+        data = request.get_data(cache=False)
     except RequestEntityTooLarge:
         raise BadRequest(413, HTTP_DETAILS[413]) from None
+    if len(data) > max_bytes:
+        raise BadRequest(413, HTTP_DETAILS[413])
+    return data
 
 
 def check_json(data: bytes) -> dict[str, Any]:
@@ -166,7 +169,7 @@ def _constant(text: str) -> float:
 
 def _check_depth(value: Any) -> None:
     level: list[Any] = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [
             inner
             for outer in level
