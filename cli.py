@@ -303,6 +303,8 @@ def import_(
             responsible=responsible, source=source, progress=progress,
         )  # fmt: skip
     click.echo(str(summary))
+    if summary.rejected and not summary.taken:
+        raise click.ClickException("nothing was imported: every entry was refused, for the reasons above")
 
 
 @main.command()

@@ -48,7 +48,7 @@ def read_fhir_lines(stream: IO[bytes], name: str, rules: ReadingRules) -> Iterat
         if data is None:
             yield Reject(name, number, "", f"the line is {TOO_LONG}")
         elif data.strip():
-            yield from _read(data, Place(name, number), rules)
+            yield from _read(data.rstrip(), Place(name, number), rules)
 
 
 def read_fhir_document(stream: IO[bytes], name: str, rules: ReadingRules) -> Iterator[Entry | Reject | Ignored]:

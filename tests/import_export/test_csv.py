@@ -130,3 +130,22 @@ def test_synthea_tables(write: Write) -> None:
         ("encounters.csv", 3, "STOP", "ends before it starts"),
         ("observations.csv", 1, "", "nothing to import: it holds observations"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "pointer", "reason"),
+    [
+        ("patients.csv", "1990-01-02", "1990-13-02", "BIRTHDATE", "is no date that exists"),
+        ("patients.csv", "2020-05-06", "1980-05-06", "DEATHDATE", "is before the birth date"),
+        ("patients.csv", ",F,", ",X,", "GENDER", "is neither M nor F"),
+        ("patients.csv", "X79835501X", "?", "PASSPORT", "is no passport number: 5 to 20 letters and digits"),
+        ("patients.csv", "Souza34", "{{nome}}", "LAST", "is a placeholder of a template, not data"),
+        ("conditions.csv", "Asthma (disorder)", "", "DESCRIPTION", "diagnosis is missing"),
+        ("allergies.csv", "2019-01-01", "yesterday", "START", "is no date or time"),
+        ("medications.csv", ",p1,", ",,", "PATIENT", "is no usable id: 1 to 200 printable characters"),
+    ],
+)
+def test_synthea_refusals(write: Write, name: str, old: str, new: str, pointer: str, reason: str) -> None:
+    found = read(write(name, SYNTHEA[name].replace(old, new)))
+    assert found.entries == []
+    assert [(reject.line, reject.pointer, reject.reason) for reject in found.rejects] == [(2, pointer, reason)]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from services import import_fhir, import_read, import_sources
 from services.import_entries import Finding, ImportedEncounter, ImportedPatient, ImportedRecord, Key
 from services.import_fhir import ReadingRules
 from tests.import_export.conftest import RULES, read, spooled
@@ -273,3 +274,25 @@ def test_findings_keep_their_words(write: Write) -> None:
     text = "<img src=x onerror=alert(1)> ' OR 1=1 --"
     found = read(write("c.json", json.dumps(condition(code={"text": text}))))
     assert found.of(Finding)[0].text == text
+
+
+@pytest.mark.parametrize("name", ["p.ndjson", "p.json"])
+def test_security_24_what_is_too_large_is_refused_unread(
+    write: Write, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for module in (import_sources, import_fhir, import_read):
+        monkeypatch.setattr(module, "LINE_MAX", 1_000)
+    large = patient(text={"status": "generated", "div": "x" * 2_000})
+    pretty = json.dumps(large, indent=1) if name.endswith(".json") else as_lines(large)
+    found = read(write(name, pretty))
+    assert found.entries == []
+    assert found.reason.startswith(("the line is longer than", "the document is longer than"))
+
+
+def test_own_texts_in_base64(write: Write) -> None:
+    url = "https://sigilo.invalid/fhir/full-name"
+    packed = patient(extension=[{"url": url, "valueBase64Binary": "Sm9zw6kH"}])
+    assert read(write("p.json", json.dumps(packed))).of(ImportedPatient)[0].full_name == "José\x07"
+    for broken in ("/w==", "AA=="):
+        spoilt = patient(extension=[{"url": url, "valueBase64Binary": broken}])
+        assert read(write("p.json", json.dumps(spoilt))).reason == "is no text in base64"

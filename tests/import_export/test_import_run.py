@@ -423,6 +423,63 @@ def test_a_patient_with_more_records_than_one_transaction_takes(
     assert clinic.take(folder).of("records", "unchanged") == 35
 
 
+def test_what_belongs_to_another_patient_here_is_refused(write: Write, clinic: Clinic) -> None:
+    other = "99999999-9999-4999-8999-999999999999"
+    clinic.take(write("b.json", json.dumps(bundle(patient(), encounter(), allergy()))))
+    moved = [encounter(of=f"Patient/{other}"), allergy(of=f"Patient/{other}")]
+    clinic.take(write("m.ndjson", as_lines(patient(other, name=[{"text": "Eva"}]), *moved)))
+    assert clinic.reasons() == ["it belongs to another patient here"] * 2
+
+
+def test_addenda_find_what_they_amend(write: Write, clinic: Clinic) -> None:
+    header = "source,record_id,patient_id,start,title,kind,amends_source,amends_id\n"
+    people = write("in/patients.csv", "source,patient_id,full_name\nerp,p1,Ana\nerp,p2,Eva\n")
+    rows = [
+        "erp,r1,p1,2020-01-01,Nota,EXAM,,",
+        "erp,r2,p1,2020-01-02,Adendo,ADDENDUM,erp,r1",
+        "erp,r3,p1,2020-01-03,Adendo,ADDENDUM,erp,unknown",
+        "erp,r4,p2,2020-01-03,Adendo,ADDENDUM,erp,r1",
+        "erp,r5,p1,2020-01-03,Adendo,ADDENDUM,erp,r2",
+        "erp,r6,p1,2020-01-03,Adendo,ADDENDUM,,",
+    ]
+    write("in/records.csv", header + "\n".join(rows))
+    clinic.take(people.parent)
+    assert clinic.rows(
+        "SELECT r.source_id, o.source_id FROM medical_records r JOIN medical_records o ON o.id = r.amends_id"
+    ) == [("r2", "r1")]
+    assert sorted(clinic.reasons()) == [
+        "an addendum names the record it amends, and nothing else does",
+        *["the record it amends is neither in this import nor in the database, or is another patient's"] * 3,
+    ]
+    later = write("late.csv", header + "erp,r7,p1,2020-01-04,Adendo,ADDENDUM,erp,r1\n")
+    assert clinic.take(later).of("records", "created") == 1
+
+
+def test_an_unexpected_fault_ends_the_job_without_quoting_anything(write: Write, clinic: Clinic) -> None:
+    def fail(done: int, total: int | None) -> None:
+        raise ValueError("Conceição Maria Ávila")
+
+    path = write("b.json", json.dumps(whole_bundle()))
+    with pytest.raises(ValueError, match="Conceição"):
+        clinic.take(path, progress=fail)
+    assert clinic.rows("SELECT state, error FROM import_jobs") == [("FAILED", "stopped by an unexpected ValueError")]
+    assert clinic.one("SELECT outcome FROM audit_outbox WHERE action = 'import.finish'") == "failure"
+    assert clinic.take(path).of("records", "unchanged") == 1
+
+
+def test_the_summary_tells_what_was_refused_and_passed_over(write: Write, clinic: Clinic) -> None:
+    claim = {"resourceType": "Claim"}
+    lines = str(clinic.take(write("b.ndjson", as_lines(whole_bundle(), claim, claim) + "{\n" * 12))).splitlines()
+    assert (
+        lines[0] == "refused: b.ndjson:4: not well-formed JSON: expecting property name enclosed in double quotes "
+        "at column 1"
+    )
+    assert lines[10:12] == ["refused: 2 more", "passed over, of types that are not kept: 2 Claim"]
+    assert lines[12].startswith(
+        "Imported: 1 patients, 1 records, 0 allergies (2 created, 0 updated, 0 unchanged), 12 ref"
+    )
+
+
 def test_ids_stay_with_the_rows(write: Write, clinic: Clinic) -> None:
     clinic.take(write("b.json", json.dumps(whole_bundle())))
     assert clinic.rows("SELECT source, source_id FROM patients") == [("fhir", UUID_1)]
