@@ -470,14 +470,10 @@ def test_an_unexpected_fault_ends_the_job_without_quoting_anything(write: Write,
 def test_the_summary_tells_what_was_refused_and_passed_over(write: Write, clinic: Clinic) -> None:
     claim = {"resourceType": "Claim"}
     lines = str(clinic.take(write("b.ndjson", as_lines(whole_bundle(), claim, claim) + "{\n" * 12))).splitlines()
-    assert (
-        lines[0] == "refused: b.ndjson:4: not well-formed JSON: expecting property name enclosed in double quotes "
-        "at column 1"
-    )
+    assert lines[0].startswith("refused: b.ndjson:4: not well-formed JSON: expecting property name enclosed in")
     assert lines[10:12] == ["refused: 2 more", "passed over, of types that are not kept: 2 Claim"]
-    assert lines[12].startswith(
-        "Imported: 1 patients, 1 records, 0 allergies (2 created, 0 updated, 0 unchanged), 12 ref"
-    )
+    assert lines[12].startswith("Imported: 1 patients, 1 records, 0 allergies (2 created, 0 updated")
+    assert "12 refused" in lines[12]
 
 
 def test_ids_stay_with_the_rows(write: Write, clinic: Clinic) -> None:
