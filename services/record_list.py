@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -33,6 +33,10 @@ class RecordFilters:
     include_deleted: bool = False
     q: str | None = None  # words to search for; set by search only
 
+    def plain(self) -> dict[str, Any]:
+        """Name → value, for the cursor that is bound to them."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 @dataclass(frozen=True, slots=True)
 class JsonPage:
@@ -47,13 +51,13 @@ def list_records(
 ) -> JsonPage:
     """Records newest first by occurredAt. Raises Forbidden, Invalid (cursor), Unavailable."""
     actor.require(Permission.RECORD_READ)
-    plain = asdict(filters)
+    plain = filters.plain()
     parameters = _parameters(actor, filters, limit, "medical_record.list")
     if cursor is not None:
         parameters["after"], parameters["after_id"] = cursors.decode(plain, cursor, datetime, uuid.UUID)
     shape = (actor.role, _present(filters), filters.include_deleted, cursor is not None)
     row = read(databases, actor, _list_statement(*shape), parameters)
-    return _page(row, plain, "last_at")
+    return _page(row, plain)
 
 
 def search_records(
@@ -62,19 +66,19 @@ def search_records(
     """Records that match ``filters.q`` by rank. A reader searches only what they would see: the whole record
     inside the care team, its title outside, nothing where titles are masked."""
     actor.require(Permission.RECORD_READ)
-    plain = asdict(filters)
+    plain = filters.plain()
     parameters = _parameters(actor, filters, limit, "medical_record.search") | {"q": filters.q}
     if cursor is not None:
         parameters["after"], parameters["after_id"] = cursors.decode(plain, cursor, float, uuid.UUID)
     shape = (actor.role, _present(filters), filters.include_deleted, cursor is not None)
     row = read(databases, actor, _search_statement(*shape), parameters)
-    return _page(row, plain, "last_rank")
+    return _page(row, plain)
 
 
-def _page(row: dict[str, Any] | None, filters: dict[str, Any], key: str) -> JsonPage:
+def _page(row: dict[str, Any] | None, filters: dict[str, Any]) -> JsonPage:
     if row is None or row["data"] is None:
         return JsonPage("[]", None)
-    following = cursors.encode(filters, row[key], row["last_id"]) if row["has_more"] else None
+    following = cursors.encode(filters, row["last_key"], row["last_id"]) if row["has_more"] else None
     return JsonPage(row["data"], following)
 
 
@@ -128,40 +132,60 @@ def _where(conditions: list[str]) -> str:
     return "WHERE " + " AND ".join(conditions) if conditions else ""
 
 
+COLUMNS = ", ".join(
+    f"r.{name}"
+    for name in (
+        "id", "patient_id", "author_id", "visit_id", "amends_id", "kind", "title", "diagnosis", "treatment", "notes",
+        "cid10_codes", "priority", "restricted", "occurred_at", "closes_at", "version", "created_at", "updated_at",
+        "deleted_at",
+    )
+)  # fmt: skip
+
+
+def _answer(role: Role, key: str) -> str:
+    """SQL behind ``shown`` (rows with ``place`` 1, 2, …, one more than the page has room for): the event that
+    names what is shown, the page as JSON, and the sort ``key`` to go on from."""
+    return f"""
+        , event AS (
+            {event_insert("", entity_ids="ARRAY(SELECT id FROM shown WHERE place <= %(limit)s)")}
+        )
+        SELECT
+            (
+                SELECT json_agg({representation(role)})::text
+                FROM (SELECT * FROM shown WHERE place <= %(limit)s ORDER BY place) s
+            ) AS data,
+            last.has_more, last.key AS last_key, last.id AS last_id
+        FROM (SELECT 1) AS always
+        LEFT JOIN (
+            SELECT {key} AS key, id, (SELECT count(*) FROM shown) > %(limit)s AS has_more
+            FROM shown WHERE place <= %(limit)s ORDER BY place DESC LIMIT 1
+        ) AS last ON TRUE
+    """
+
+
 @lru_cache(maxsize=256)
 def _list_statement(role: Role, present: tuple[str, ...], include_deleted: bool, continued: bool) -> str:
     conditions = _conditions(role, present, include_deleted)
     if continued:
         conditions.append("(r.occurred_at, r.id) < (%(after)s, %(after_id)s)")
     masked = _masked_conditions(role, present, include_deleted)
-    # "inside" is worked out for the rows of the page; earlier only where a filter depends on it.
-    source = "medical_records r"
+    source, is_inside = f"medical_records r {_where([*conditions, *masked])}", inside(role)
     if masked and role.is_clinical:
-        source = f"(SELECT r.*, {inside(role)} AS inside FROM medical_records r {_where(conditions)}) r"
-        conditions = []
-        shown_inside = "r.inside"
-    else:
-        shown_inside = inside(role)
-    columns = "r.id, r.patient_id, r.author_id, r.visit_id, r.amends_id, r.kind, r.title, r.diagnosis, r.treatment, r.notes, r.cid10_codes, r.priority, r.restricted, r.occurred_at, r.closes_at, r.version, r.created_at, r.updated_at, r.deleted_at"  # noqa: E501
-    return f"""
-        WITH page AS MATERIALIZED (
-            SELECT {columns}{", r.inside" if shown_inside == "r.inside" else ""}
-            FROM {source}
-            {_where([*conditions, *masked])}
-            ORDER BY r.occurred_at DESC, r.id DESC LIMIT %(limit)s + 1
-        ), shown AS MATERIALIZED (
-            SELECT r.*{"" if shown_inside == "r.inside" else f", {shown_inside} AS inside"}
-            FROM (SELECT * FROM page ORDER BY occurred_at DESC, id DESC LIMIT %(limit)s) r
-        ), event AS (
-            {event_insert("", entity_ids="ARRAY(SELECT id FROM shown)")}
+        # A filter depends on what the reader sees of each row, so that is worked out before the page is cut.
+        source = (
+            f"(SELECT {COLUMNS}, {is_inside} AS inside FROM medical_records r {_where(conditions)}) r {_where(masked)}"
         )
-        SELECT
-            (SELECT json_agg({representation(role)}) FROM (SELECT * FROM shown ORDER BY occurred_at DESC, id DESC) s)::text
-                AS data,
-            (SELECT count(*) > %(limit)s FROM page) AS has_more,
-            last.occurred_at AS last_at, last.id AS last_id
-        FROM (SELECT 1) AS always
-        LEFT JOIN (SELECT occurred_at, id FROM shown ORDER BY occurred_at, id LIMIT 1) AS last ON TRUE
+        is_inside = "r.inside"
+    return f"""
+        WITH shown AS MATERIALIZED (
+            SELECT r.*, {"" if is_inside == "r.inside" else f"{is_inside} AS inside,"}
+                row_number() OVER (ORDER BY r.occurred_at DESC, r.id DESC) AS place
+            FROM (
+                SELECT {COLUMNS}{", r.inside" if is_inside == "r.inside" else ""} FROM {source}
+                ORDER BY r.occurred_at DESC, r.id DESC LIMIT %(limit)s + 1
+            ) r
+        )
+        {_answer(role, "occurred_at")}
     """
 
 
@@ -187,28 +211,21 @@ def _search_statement(role: Role, present: tuple[str, ...], include_deleted: boo
         WITH words AS (
             SELECT websearch_to_tsquery('portuguese', sigilo_fold(%(q)s)) AS q
         ), candidates AS (
-            SELECT r.*, {inside(role, setwise=True)} AS inside
+            SELECT r.id, r.restricted, r.priority, r.deleted_at, r.search_all, r.search_title,
+                {inside(role, setwise=True)} AS inside
             FROM medical_records r, words
             {_where([*conditions, "r.search_all @@ words.q"])}
         ), found AS (
             SELECT r.id, ({rank})::float8 AS rank
             FROM candidates r, words
             {_where([condition, *masked])}
-        ), page AS MATERIALIZED (
+        ), page AS (
             SELECT f.id, f.rank FROM found f {after}
             ORDER BY f.rank DESC, f.id DESC LIMIT %(limit)s + 1
         ), shown AS MATERIALIZED (
-            SELECT r.*, p.rank, {inside(role)} AS inside
-            FROM (SELECT * FROM page ORDER BY rank DESC, id DESC LIMIT %(limit)s) p
-            JOIN medical_records r ON r.id = p.id
-        ), event AS (
-            {event_insert("", entity_ids="ARRAY(SELECT id FROM shown)")}
+            SELECT {COLUMNS}, p.rank, {inside(role)} AS inside,
+                row_number() OVER (ORDER BY p.rank DESC, p.id DESC) AS place
+            FROM page p JOIN medical_records r ON r.id = p.id
         )
-        SELECT
-            (SELECT json_agg({representation(role)}) FROM (SELECT * FROM shown ORDER BY rank DESC, id DESC) s)::text
-                AS data,
-            (SELECT count(*) > %(limit)s FROM page) AS has_more,
-            last.rank AS last_rank, last.id AS last_id
-        FROM (SELECT 1) AS always
-        LEFT JOIN (SELECT rank, id FROM shown ORDER BY rank, id LIMIT 1) AS last ON TRUE
+        {_answer(role, "rank")}
     """
