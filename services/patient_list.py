@@ -171,11 +171,15 @@ def _statement(role: Role, found_by: Sequence[str], include_deleted: bool, conti
             "(p.name_key, p.id) > ((SELECT a.name_key FROM patients a WHERE a.id = %(after)s), %(after)s)"
         )
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    # Found first and ordered afterwards: walking the names in order until a rare word turns up reads them all.
+    source = "patients p"
+    if found_by:
+        source, where = f"(SELECT p.id, p.name_key FROM patients p {where} OFFSET 0) p", ""
     # An exact number belongs to one patient: the event names them as whose it was.
     patient = "(SELECT id FROM shown LIMIT 1)" if {"cpf", "cns"} & set(found_by) else "NULL::uuid"
     return f"""
         WITH page AS MATERIALIZED (
-            SELECT p.id, p.name_key FROM patients p {where} ORDER BY p.name_key, p.id LIMIT %(limit)s + 1
+            SELECT p.id, p.name_key FROM {source} {where} ORDER BY p.name_key, p.id LIMIT %(limit)s + 1
         ), shown AS MATERIALIZED (
             SELECT p.*, {inside(role)} AS inside
             FROM (SELECT id FROM page ORDER BY name_key, id LIMIT %(limit)s) g JOIN patients p ON p.id = g.id

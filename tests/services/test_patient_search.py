@@ -54,14 +54,14 @@ def test_names_are_found_by_the_beginnings_of_words_without_accents(
         databases, settings, "Quitéria d'Ávila-Brandão", social_name="Ximena Çelik", mother_name="Zoroastra"
     )
     for q in ("quiteria", "QUITÉ avil", "brandao quit", "d'avila", "ximena", "xim celi", "Ávila-Brandão"):
-        assert [row["id"] for row in find(databases, cipher, cast.reception, q=q)] == [str(patient_id)], q
+        assert str(patient_id) in {row["id"] for row in find(databases, cipher, cast.reception, q=q)}, q
     for q in ("uiteria", "quiteria souza", "zoroastra"):
-        assert find(databases, cipher, cast.reception, q=q) == [], q
+        assert str(patient_id) not in {row["id"] for row in find(databases, cipher, cast.reception, q=q)}, q
     assert last_event(databases, cast.reception).action == "patient.search"
 
 
 @pytest.mark.parametrize(
-    "q", ["' | ''", "zz | celik", "!zz", "celik & !zz:*", "\\", "')--", "<->", "“aspas”", "x" * 200, "😀", "ﷺ" * 40]
+    "q", ["' | ''", "zqzq | ana", "!zqzq", "ana & !zqzq:*", "\\", "')--", "<->", "“aspas”", "x" * 200, "😀", "ﷺ" * 40]
 )
 def test_nothing_typed_is_an_operator(databases: Databases, cast: Cast, cipher: FieldCipher, q: str) -> None:
     nobody = make_person(databases, Role.DOCTOR, "Doutora Curiosa")

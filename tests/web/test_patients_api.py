@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -325,3 +326,10 @@ def test_security_28_naughty_strings_round_trip(client: FlaskClient, cast: Cast,
     assert answer.status_code == 201
     shown = client.get(answer.headers["Location"], headers=cast.doctor.headers).get_json()
     assert shown["fullName"] == shown["motherName"] == shown["address"] == value
+
+
+def test_security_28_naughty_strings_break_no_search(client: FlaskClient, cast: Cast, shared_data: Path) -> None:
+    for naughty in json.loads((shared_data / "hostile" / "naughty-strings.json").read_bytes()):
+        for body in ({"q": naughty}, {"cpf": naughty}, {"q": "ana", "cns": naughty}):
+            answer = client.post(f"{URL}/search", json=body, headers=cast.reception.headers)
+            assert answer.status_code in (200, 422), (body, answer.text)
