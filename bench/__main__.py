@@ -39,7 +39,9 @@ def main() -> int:
             "create": {
                 "url": "/api/medical-records",
                 "token": token,
-                "bodies": [{"patientId": patient_id, "title": "Consulta", "diagnosis": "Hipertensão", "priority": "LOW"}],
+                "bodies": [
+                    {"patientId": patient_id, "title": "Consulta", "diagnosis": "Hipertensão", "priority": "LOW"}
+                ],
             },
         }
         before = running.sealed() + running.outbox()
@@ -54,7 +56,10 @@ def main() -> int:
         print(f"events sealed during the run: {written}; outbox empty {seconds:.1f} s after the last request")
     errors = sum(result.errors for result in results.values())
     rate, share = results["list"].per_second, results["list"].per_second / results["bare query (the page)"].per_second
-    print(f"list: {rate:.0f}/s (floor {LIST_FLOOR:.0f}), {share:.0%} of the bare query (floor {LIST_SHARE:.0%}); errors {errors}")
+    print(
+        f"list: {rate:.0f}/s (floor {LIST_FLOOR:.0f}), {share:.0%} of the bare query (floor {LIST_SHARE:.0%}); "
+        f"errors {errors}"
+    )
     return 0 if errors == 0 and rate >= LIST_FLOOR and share >= LIST_SHARE else 1
 
 

@@ -18,6 +18,9 @@ from pathlib import Path
 
 import psycopg
 
+from embedded.home import Home
+from embedded.postgres import PostgresServer
+
 ROOT = Path(__file__).resolve().parent.parent
 PLENTY = "100000000/minute"
 
@@ -82,6 +85,7 @@ def clinic(*, patients: int, records: int, app: str) -> Iterator[Clinic]:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=60)
             log.close()
+            PostgresServer(Home(home)).destroy()  # what lies outside the folder when started as root
 
 
 def _wait_ready(process: subprocess.Popen[bytes], url: str, home: Path) -> None:

@@ -24,7 +24,9 @@ RECORDS = """
     ), '') FROM medical_records
 """
 VISITS = "SELECT string_agg(id::text || version, ',' ORDER BY id) FROM visits WHERE status IN ('WAITING', 'IN_CARE')"
-NOTIFICATIONS = "SELECT count(*)::text || coalesce(max(id::text), '') FROM notifications WHERE user_id = :me AND read_at IS NULL"
+NOTIFICATIONS = """
+    SELECT count(*)::text || coalesce(max(id::text), '') FROM notifications WHERE user_id = :me AND read_at IS NULL
+"""
 
 
 def change_token(session: Session, actor: Actor, key: bytes) -> str:

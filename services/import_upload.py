@@ -22,7 +22,9 @@ ENDINGS = (".json", ".ndjson", ".jsonl", ".csv")
 GZIP = b"\x1f\x8b"
 
 
-def upload_import(session: Session, actor: Actor, *, name: str, content: bytes, source_format: str = "auto") -> ImportJob:
+def upload_import(
+    session: Session, actor: Actor, *, name: str, content: bytes, source_format: str = "auto"
+) -> ImportJob:
     """The queued job. The name only tells people which file it was; what it is, its bytes say.
 
     Raises Forbidden, Invalid for an empty file, a name with a path in it, or content of another type.

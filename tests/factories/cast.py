@@ -134,7 +134,9 @@ def join_team(databases: Databases, patient_id: uuid.UUID, user_id: uuid.UUID, o
 
 def make_cast(databases: Databases, settings: Settings) -> Cast:
     """Everybody, with the patients' rows and the care team that the class describes."""
-    own = make_patient(databases, settings, "Conceição Ávila", cpf=make_cpf(), cns="700000000000005", phone="11 5555-0101")
+    own = make_patient(
+        databases, settings, "Conceição Ávila", cpf=make_cpf(), cns="700000000000005", phone="11 5555-0101"
+    )
     other = make_patient(databases, settings, "João Estranho da Silva", cpf=make_cpf(), birth_date=None)
     people = {
         "doctor": make_person(databases, Role.DOCTOR, "Ana Moura"),

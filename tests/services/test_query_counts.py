@@ -5,7 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import event
 
@@ -49,16 +51,14 @@ def busy(databases: Databases, settings: Settings, cast: Cast) -> uuid.UUID:
 
 
 def statements_sent(databases: Databases, act: Callable[[], object]) -> int:
-    """Statements as the server counts them: what pg_stat_activity can't, the driver's own execute does."""
-    import psycopg
-
+    """How often ``act`` calls the driver's execute: each call is one statement and one round trip."""
     count = 0
     original = psycopg.Cursor.execute
 
-    def counting(self: object, *args: object, **kwargs: object) -> object:
+    def counting(self: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal count
         count += 1
-        return original(self, *args, **kwargs)  # type: ignore[arg-type]
+        return original(self, *args, **kwargs)
 
     psycopg.Cursor.execute = counting  # type: ignore[method-assign, assignment]
     try:
