@@ -268,10 +268,20 @@ class YearMaker:
             )  # fmt: skip
             self.year.visits.append(visit)
             self._came.add((person.id, calendar.today))
-            if is_in_care:
-                self._guest(person, visit)
             if self._room > 0:
                 self._triage(person, visit, condition, arrived + timedelta(minutes=2))
+            if is_in_care:
+                self._guest(person, visit)
+                self._open(person, visit)
+
+    def _open(self, person: Person, visit: Visit) -> None:
+        """The record that opens when a patient is called; at night there is nobody to write it."""
+        at = visit.called_at
+        if at is not None and self._room > 0 and self._calendar.is_working_time(at):
+            self._write(
+                person, visit.doctor_id, at, visit_id=visit.id, kind="CONSULTATION", title=visit.reason,
+                priority=visit.priority,
+            )  # fmt: skip
 
     def _now_present(self, count: int) -> Iterator[tuple[Person, Condition]]:
         """Different people with what they came for, in the order of NOW_PRIORITIES as far as somebody fits."""

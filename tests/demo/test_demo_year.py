@@ -88,6 +88,18 @@ def test_any_number_makes_a_whole_year(number: int) -> None:
     assert all((record.kind == "ADDENDUM") == (record.amends_id is not None) for record in year.records)
 
 
+def test_a_record_is_open_for_everybody_in_care() -> None:
+    _, year = make_year(4)
+    in_care = {visit.id: visit for visit in year.visits if visit.status == "IN_CARE"}
+    opened = {
+        record.visit_id: record for record in year.records if record.visit_id in in_care and record.kind != "TRIAGE"
+    }
+    assert set(opened) == set(in_care)
+    for visit_id, record in opened.items():
+        assert (record.title, record.author_id) == (in_care[visit_id].reason, in_care[visit_id].doctor_id)
+        assert record.closes_at > AFTERNOON
+
+
 def test_easter_and_what_hangs_on_it() -> None:
     assert [easter(year) for year in (2024, 2025, 2026, 2038)] == [
         date(2024, 3, 31), date(2025, 4, 20), date(2026, 4, 5), date(2038, 4, 25),
