@@ -15,11 +15,17 @@ from models.engine import Databases
 
 Status = Literal["ok", "degraded", "down", "unknown"]
 
-# The scheduler starts something every minute; three missed beats are no hiccup.
-SILENT_SECONDS = 180
-TIMED_WORK = """
-SELECT extract(epoch FROM now() - max(started_at))::float8, extract(epoch FROM now() - max(finished_at))::float8
-FROM job_runs WHERE started_at > now() - interval '1 day'
+# The lock that the leading scheduler holds (tasks/leadership.py; a test keeps the two equal).
+SCHEDULER_LOCK = 7_164_012
+# Events are sealed within seconds of their commit; a minute's wait means that nobody seals them.
+LATE_SECONDS, SILENT_SECONDS = 15.0, 60.0
+
+BACKGROUND = f"""
+SELECT audit_outbox_lag(), EXISTS (
+    SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+        AND classid = 0 AND objid = {SCHEDULER_LOCK}
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+)
 """
 
 
@@ -64,26 +70,25 @@ def check_redis(store: RedisStore) -> Finding:
         return Finding("down", note="no answer: quotas are stricter, background work waits")
 
 
-def check_timed_work(databases: Databases) -> dict[str, Finding]:
-    """Whether the scheduler starts work and a worker finishes it, by the rows both leave."""
+def check_background(databases: Databases) -> dict[str, Finding]:
+    """Whether a scheduler leads, and how long the oldest audit event has waited for a worker."""
     started = time.perf_counter()
     try:
-        with databases.autocommit(Principal.STAFF) as connection:
-            row = connection.execute(TIMED_WORK).fetchone()
+        with databases.autocommit(Principal.ANONYMOUS) as connection:
+            row = connection.execute(BACKGROUND).fetchone()
     except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError):
+        row = None
+    if row is None:
         unknown = Finding("unknown", note="the database does not answer")
-        return {"scheduler": unknown, "worker": unknown}
+        return {"worker": unknown, "scheduler": unknown}
     latency = (time.perf_counter() - started) * 1000
-    begun, done = row if row is not None else (None, None)
-    return {
-        "scheduler": _beat(begun, latency, "no timed work was started"),
-        "worker": _beat(done, latency, "no background work was finished"),
-    }
+    lag, leads = row
+    scheduler = Finding("ok", latency) if leads else Finding("down", latency, "no scheduler runs")
+    return {"worker": _worker(lag, latency), "scheduler": scheduler}
 
 
-def _beat(age: float | None, latency: float, silence: str) -> Finding:
-    if age is None:
-        return Finding("unknown", latency, f"{silence} yet")
-    if age > SILENT_SECONDS:
-        return Finding("down", latency, f"{silence} for {int(age)} s")
-    return Finding("ok", latency)
+def _worker(lag: float, latency: float) -> Finding:
+    if lag <= LATE_SECONDS:
+        return Finding("ok", latency)
+    note = f"the oldest audit event has waited {int(lag)} s to be sealed"
+    return Finding("degraded" if lag <= SILENT_SECONDS else "down", latency, note)

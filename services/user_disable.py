@@ -20,7 +20,7 @@ from services.user_version import keep_user_version, user_content
 
 LAST_ADMIN = "This is the last active administrator. Make another one first."
 # Two administrators who disable each other at the same moment must not both succeed.
-ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(7164010)")
+ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(7164020)")
 
 
 def disable_user(

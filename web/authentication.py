@@ -35,7 +35,9 @@ def register_login(app: Flask) -> LoginManager:
     manager.session_protection = None  # it would pin sessions to an address; ours are server-side
     # The one thing it offers that we don't want; no cookie of this name is ever set or read.
     app.config["REMEMBER_COOKIE_NAME"] = "sigilo-not-remembered"
-    manager.init_app(app)
+    # As a lazy global: a page that does not ask who is there, such as an error's, asks no database.
+    manager.init_app(app, add_context_processor=False)
+    app.jinja_env.globals["current_user"] = flask_login_user
     manager.request_loader(load_from_session)
     return manager
 

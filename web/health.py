@@ -12,7 +12,7 @@ from flask import Response
 
 import migrations
 from config import PRODUCT_NAME, PRODUCT_VERSION
-from services.health import Finding, check_database, check_redis, check_timed_work
+from services.health import Finding, check_background, check_database, check_redis
 from web.api.answers import json_answer
 from web.api.schemas import Shown
 from web.guards import PUBLIC, Limit, Operation, Routes
@@ -61,7 +61,7 @@ class Kept:
 
 REVISION = newest_revision()
 _needed = Kept(lambda here: {"database": check_database(here.databases, REVISION), "redis": check_redis(here.store)})
-_background = Kept(lambda here: check_timed_work(here.databases))
+_background = Kept(lambda here: check_background(here.databases))
 
 
 def live() -> Response:
