@@ -155,12 +155,14 @@ def web(host: str, port: int | None, workers: int) -> None:
 
 @main.command()
 @click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 64), help="Task processes.")
-def worker(processes: int) -> None:
+@click.option("--queue", "queues", multiple=True, type=click.Choice(["audit", "default", "inference", "backups"]),
+              help="A queue to serve; all by default. Give audit a worker of its own.")  # fmt: skip
+def worker(processes: int, queues: tuple[str, ...]) -> None:
     """Carry out background work."""
     from embedded.serving import become, worker_command
 
     running_settings()
-    become(worker_command(processes=processes), os.environ)
+    become(worker_command(processes=processes, queues=queues), os.environ)
 
 
 @main.command()
@@ -350,13 +352,14 @@ def audit() -> None:
 @audit.command("verify")
 @click.option("--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="A checkpoint kept elsewhere: finds a cut tail too.")  # fmt: skip
-def audit_verify(checkpoint: Path | None) -> None:
+@click.option("--key", "keys", multiple=True, help="A verifier key to trust; AUDIT_SIGNING_KEY's own by default.")
+def audit_verify(checkpoint: Path | None, keys: tuple[str, ...]) -> None:
     """Recompute the whole chain. Exit code 1 when anything was edited, deleted or moved."""
     from services.audit_verify import verify
 
     settings = running_settings()
     with progress_of("Verifying") as progress:
-        report = verify(settings, checkpoint=checkpoint, progress=progress)
+        report = verify(settings, checkpoint=checkpoint, keys=keys, progress=progress)
     click.echo(str(report))
     if not report.is_intact:
         raise click.exceptions.Exit(1)
@@ -371,6 +374,14 @@ def audit_checkpoint() -> None:
     with session_as(settings, Principal.WORKER) as session:
         note = write_checkpoint(session, signer_of(settings))
     click.echo(note, nl=False)
+
+
+@audit.command("key")
+def audit_key() -> None:
+    """Print the public key that checkpoints are verified with. Keep it beside them."""
+    from services.audit_checkpoint import public_key
+
+    click.echo(public_key(running_settings()))
 
 
 # -- health ------------------------------------------------------------------------------------------------

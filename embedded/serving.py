@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 WEB_WORKERS = 2
@@ -28,14 +28,29 @@ def web_command(*, host: str, port: int, workers: int = WEB_WORKERS, threads: in
     ]  # fmt: skip
 
 
-def worker_command(*, processes: int = TASK_PROCESSES) -> list[str]:
-    """A Celery worker with ``processes`` task processes; one worker needs no gossip with others."""
+def worker_command(
+    *, processes: int = TASK_PROCESSES, queues: Sequence[str] = (), without: Sequence[str] = ()
+) -> list[str]:
+    """A Celery worker with ``processes`` task processes for ``queues``, by default all, but ``without`` some.
+    0 processes: it works in its own, which takes half the memory and enforces no time limits."""
     # Celery's advice against root is for servers; `make run` as root is somebody trying things out.
     quiet = ["-W", "ignore:You're running the worker with superuser privileges"] if os.geteuid() == 0 else []
+    pool = ["--concurrency", str(processes)] if processes else ["--pool", "solo"]
+    chosen = ["--queues", ",".join(queues), "--hostname", f"{'-'.join(queues)}@%h"] if queues else []
+    chosen += ["--exclude-queues", ",".join(without)] if without else []
     return [
-        sys.executable, *quiet, "-m", "celery", "--app", "celery_app", "--quiet", "worker",
-        "--concurrency", str(processes), "--loglevel", "warning", "--without-gossip", "--without-mingle",
+        sys.executable, *quiet, "-m", "celery", "--app", "celery_app", "--quiet", "worker", *pool, *chosen,
+        "--loglevel", "warning", "--without-gossip", "--without-mingle",
     ]  # fmt: skip
+
+
+def audit_worker_command() -> list[str]:
+    """The worker that seals the trail and does nothing else: an import of an hour must not delay it."""
+    return worker_command(processes=0, queues=("audit",))
+
+
+def other_worker_command() -> list[str]:
+    return worker_command(without=("audit",))
 
 
 def scheduler_command() -> list[str]:

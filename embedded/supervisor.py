@@ -30,7 +30,13 @@ from embedded.installation import (
     refuse_lost_keys,
 )
 from embedded.process import die_with_parent, end_group, end_strangers, processes_marked, spawn, stop
-from embedded.serving import scheduler_command, web_command, web_environment, worker_command
+from embedded.serving import (
+    audit_worker_command,
+    other_worker_command,
+    scheduler_command,
+    web_command,
+    web_environment,
+)
 
 HOST = "127.0.0.1"
 CODE = Path(__file__).resolve().parent.parent
@@ -191,7 +197,8 @@ class Supervisor:
                     web_command(host=HOST, port=self._port), web_environment(self._environment, metrics)
                 ),
             ),
-            Child("worker", lambda: self._spawn(worker_command())),
+            Child("audit worker", lambda: self._spawn(audit_worker_command())),
+            Child("worker", lambda: self._spawn(other_worker_command())),
             Child("scheduler", lambda: self._spawn(scheduler_command())),
         ]
         self._children[:0] = application

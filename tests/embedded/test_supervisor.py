@@ -13,7 +13,14 @@ import pytest
 from embedded import supervisor
 from embedded.errors import EmbeddedError
 from embedded.process import spawn
-from embedded.serving import scheduler_command, web_command, web_environment, worker_command
+from embedded.serving import (
+    audit_worker_command,
+    other_worker_command,
+    scheduler_command,
+    web_command,
+    web_environment,
+    worker_command,
+)
 from embedded.supervisor import FIRST_BACKOFF, LONGEST_BACKOFF, STEADY_SECONDS, Child, refuse_busy_port
 
 
@@ -63,6 +70,9 @@ def test_command_lines_name_the_address_and_no_secret() -> None:
     assert command[command.index("--port") + 1] == "8123"
     assert command[command.index("--workers") + 1] == "2"
     assert worker_command(processes=3)[worker_command().index("--concurrency") + 1] == "3"
+    audit, others = audit_worker_command(), other_worker_command()
+    assert audit[audit.index("--queues") + 1] == "audit"
+    assert others[others.index("--exclude-queues") + 1] == "audit"
     assert scheduler_command()[-1] == "scheduler"
 
 
