@@ -58,8 +58,8 @@ PUBLIC_USER_COLUMNS = "id, full_name, council"
 
 # table → role → privileges. What is not here is refused.
 GRANTS = {
-    "alembic_version": {role: "SELECT" for role in EVERYONE},
-    "roles": {role: "SELECT" for role in EVERYONE},
+    "alembic_version": dict.fromkeys(EVERYONE, "SELECT"),
+    "roles": dict.fromkeys(EVERYONE, "SELECT"),
     "settings": {
         STAFF: "SELECT, INSERT, UPDATE",
         ANONYMOUS: "SELECT",
