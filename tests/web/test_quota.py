@@ -33,9 +33,15 @@ from tests.web.live_server import LiveServer, live_server
 
 
 @pytest.fixture(scope="module")
-def web(settings: Settings, home: Path) -> Iterator[LiveServer]:
-    with live_server(settings, home, RATE_LIMIT_ANONYMOUS="30/minute") as server:
-        yield server
+def web(settings: Settings, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A server that counts in a Redis of its own: every test comes from one address, and the others' are counted."""
+    counters = RedisServer(Home(tmp_path_factory.mktemp("counters")), durable=False)
+    counters.start()
+    try:
+        with live_server(settings, home, RATE_LIMIT_ANONYMOUS="30/minute", REDIS_URL=counters.url) as server:
+            yield server
+    finally:
+        counters.destroy()
 
 
 @pytest.fixture
