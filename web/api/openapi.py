@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
+import orjson
 from flask import Flask
 from spectree import Response as Answers
 from spectree import SpecTree
@@ -62,6 +63,8 @@ def build_document(routes: Iterable[Route]) -> dict[str, Any]:
     _lift_definitions(document)
     for route in described:
         _complete(document, route)
+    _tidy(document)
+    _drop_unused(document)
     document["paths"] = {path: dict(sorted(item.items())) for path, item in sorted(document["paths"].items())}
     return document
 
@@ -154,6 +157,38 @@ def security_of(guard: Guard) -> list[dict[str, list[str]]]:
     if guard.permission is not None and scope is None and guard.permission not in ALWAYS_FOR_TOKENS:
         return [{"session": []}]
     return [{"bearer": [] if scope is None else [scope.value]}, {"session": []}]
+
+
+def _tidy(value: Any) -> None:
+    """Take out what pydantic adds for forms: titles made of names, and null as the default of what can't be null."""
+    if isinstance(value, list):
+        for inner in value:
+            _tidy(inner)
+    elif isinstance(value, dict):
+        if isinstance(value.get("title"), str) and "version" not in value:
+            del value["title"]
+        if value.get("default", 0) is None:
+            del value["default"]
+        for inner in value.values():
+            _tidy(inner)
+
+
+def _drop_unused(document: dict[str, Any]) -> None:
+    """Take out schemas that nothing refers to: those of query strings, whose fields are parameters already."""
+    schemas = document["components"]["schemas"]
+    seen: set[str] = set()
+    waiting = _references(document["paths"])
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting |= _references(schemas[name])
+    document["components"]["schemas"] = {name: schemas[name] for name in sorted(seen)}
+
+
+def _references(value: Any) -> set[str]:
+    text = orjson.dumps(value).decode()
+    return set(re.findall(r'"#/components/schemas/([^"]+)"', text))
 
 
 def _drop_null(parameter: dict[str, Any]) -> None:

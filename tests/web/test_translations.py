@@ -1,0 +1,75 @@
+"""The catalogues hold every text of the pages, compiled."""
+
+from __future__ import annotations
+
+import gettext
+import re
+from pathlib import Path
+
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import read_mo
+from babel.messages.pofile import read_po
+from flask import Flask
+
+from tests.web.conftest import Browser
+from web.languages import LANGUAGES, TRANSLATIONS
+
+ROOT = TRANSLATIONS.parent.parent
+
+
+def texts() -> set[str]:
+    """Every text that a page or view asks to be translated."""
+    found = set()
+    for folder, methods in (("web", [("**.py", "python")]), ("templates", [("**.html", "jinja2")])):
+        for _, _, message, _, _ in extract_from_dir(ROOT / folder, methods):
+            found.add(message if isinstance(message, str) else message[0])
+    return found
+
+
+def catalogue(language: str, suffix: str) -> Path:
+    return TRANSLATIONS / language / "LC_MESSAGES" / f"messages.{suffix}"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_text_is_in_the_catalogue_and_no_other(language: str) -> None:
+    with catalogue(language, "po").open("rb") as file:
+        known = {message.id for message in read_po(file) if message.id}
+    assert known == texts(), "run scripts/translations"
+
+
+def test_every_text_is_translated_to_portuguese() -> None:
+    with catalogue("pt_BR", "po").open("rb") as file:
+        messages = [message for message in read_po(file) if message.id]
+    assert [message.id for message in messages if not message.string or message.fuzzy] == []
+    for message in messages:
+        placeholders = re.findall(r"%\(\w+\)s", str(message.id))
+        assert sorted(placeholders) == sorted(re.findall(r"%\(\w+\)s", str(message.string))), message.id
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_compiled_catalogue_is_current(language: str) -> None:
+    with catalogue(language, "po").open("rb") as source, catalogue(language, "mo").open("rb") as compiled:
+        wanted = {message.id: message.string for message in read_po(source) if message.id and message.string}
+        assert {message.id: message.string for message in read_mo(compiled) if message.id} == wanted
+    with catalogue(language, "mo").open("rb") as compiled:
+        assert gettext.GNUTranslations(compiled).charset() == "utf-8"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [("", "pt-BR"), ("pt", "pt-BR"), ("pt-PT,pt;q=0.9", "pt-BR"), ("en-GB,en;q=0.8", "en"),
+     ("fr,en;q=0.5", "en"), ("de", "pt-BR")],
+)  # fmt: skip
+def test_a_page_speaks_the_browsers_language(accepted: str, language: str, app: Flask) -> None:
+    page = Browser(app).get("/login", headers={"Accept-Language": accepted}).get_data(as_text=True)
+    assert f'<html lang="{language}">' in page
+
+
+def test_a_choice_in_this_browser_comes_first(app: Flask) -> None:
+    browser = Browser(app)
+    answer = browser.post("/language", {"language": "en", "next": "/login"}, form="/login")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/login")
+    assert '<html lang="en">' in browser.get("/login").get_data(as_text=True)
+    browser.post("/language", {"language": "xx", "next": "/login"}, form="/login")
+    assert '<html lang="en">' in browser.get("/login").get_data(as_text=True)
