@@ -15,7 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 RATE_LIMITED = Counter("sigilo_rate_limited_total", "Requests refused by a quota", ["bucket"])
 LOGINS = Counter("sigilo_logins_total", "Attempts to sign in", ["outcome"])
 REFUSALS = Counter("sigilo_refusals_total", "Requests refused for want of a right", ["reason"])
-MASKS = Counter("sigilo_masked_representations_total", "Records and patients shown with a mask", ["entity", "relation"])
+MASKS = Counter("sigilo_masked_answers_total", "Answers about one record or patient that its reader sees masked")
 QUOTA_DEGRADED = Gauge(
     "sigilo_quota_degraded",
     "1 while processes count quotas by themselves, Redis being away",

@@ -7,14 +7,15 @@ from typing import Any
 import orjson
 from flask import Response, request
 
+from observability.metrics import MASKS
+
 JSON = "application/json"
 
 
 def json_answer(value: Any, status: int = 200, *, etag: str | None = None, location: str | None = None) -> Response:
     """``value`` as JSON. ``etag`` in quotes; ``location`` a path."""
     answer = Response(orjson.dumps(value, option=orjson.OPT_UTC_Z), status, mimetype=JSON)
-    if etag is not None:
-        answer.headers["ETag"] = etag
+    _tag(answer, etag)
     if location is not None:
         answer.headers["Location"] = location
     return answer
@@ -25,9 +26,15 @@ def json_text(text: str, *, etag: str | None = None) -> Response:
     if etag is not None and etag_matches(request.headers.get("If-None-Match"), etag):
         return Response(status=304, headers={"ETag": etag})
     answer = Response(text, mimetype=JSON)
+    _tag(answer, etag)
+    return answer
+
+
+def _tag(answer: Response, etag: str | None) -> None:
     if etag is not None:
         answer.headers["ETag"] = etag
-    return answer
+        if "-" in etag:  # "<version>-<mask>": somebody saw less than there is
+            MASKS.inc()
 
 
 def json_page(data: str, next_cursor: str | None) -> Response:
