@@ -10,8 +10,9 @@ every column that is NULL left out. Values by column:
 - ``occurred_at``, ``sealed_at``: strings, RFC 3339 in UTC with six decimals, ``2026-11-24T10:42:00.000000Z``;
 - ``entity_ids``: an array of strings, in the order it was stored in;
 - ``changes``: an array of objects ``{"field", "before", "after"}`` whose values are strings or null;
-- all others: strings. UUIDs are lower-case with hyphens (RFC 9562); ``ip`` is an address as PostgreSQL
-  writes it, without a prefix length where it is one host (``203.0.113.7``, ``2001:db8::1``).
+- all others: strings. UUIDs are lower-case with hyphens (RFC 9562); ``ip`` is an address as PostgreSQL writes
+  it: RFC 5952, IPv4-mapped ones with dots, and no prefix length where it is one host (``203.0.113.7``,
+  ``2001:db8::1``, ``::ffff:192.0.2.1``).
 
 *Chain.* ``hash(n) = SHA-256(hash(n-1) ‖ canonical(n))``, where ``hash(0)`` is 32 zero bytes and ``n`` is the
 event's ``sequence``, which starts at 1 and has no gaps. The same canonical bytes are what RFC 6962 leaves are

@@ -68,7 +68,7 @@ events = st.fixed_dictionaries(
         "changes": st.none() | st.lists(st.dictionaries(st.sampled_from("abcdefz"), st.none() | words, max_size=3)),
         "basis": st.none() | words,
         "basis_id": st.none() | ids,
-        "ip": st.none() | st.ip_addresses().map(str),
+        "ip": st.none() | st.ip_addresses().map(str) | st.just("::ffff:192.0.2.1"),
         "user_agent": st.none() | words,
         "request_id": st.none() | words,
         "session_id": st.none() | ids,

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
+from psycopg.types.string import TextLoader
 
 from config import Principal
 from models import new_id
@@ -77,6 +78,7 @@ def as_superuser(url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def sealed(url: str) -> list[dict[str, Any]]:
-    """The whole trail in the order of its sequence, with client types."""
+    """The whole trail in the order of its sequence, with client types; addresses as PostgreSQL writes them."""
     with as_superuser(url) as connection, connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+        cursor.adapters.register_loader("inet", TextLoader)
         return cursor.execute("SELECT * FROM audit_trail ORDER BY sequence").fetchall()
