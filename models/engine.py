@@ -59,7 +59,7 @@ def _set_timeouts(engine: Engine, statement_timeout_ms: int) -> None:
         connection.autocommit = True
         connection.execute(
             f"SET statement_timeout = {int(statement_timeout_ms)}; SET lock_timeout = {LOCK_TIMEOUT_MS};"
-            "SET idle_in_transaction_session_timeout = 60000; SET TimeZone = 'UTC';"
+            "SET idle_in_transaction_session_timeout = 60000; SET TimeZone = 'UTC'; SET DateStyle = 'ISO';"
             # Our statements want the same plan whatever their values, and planning an audited list anew costs
             # more than running it (measured: 2.1 ms against 0.8 ms).
             "SET plan_cache_mode = force_generic_plan"

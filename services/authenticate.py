@@ -25,22 +25,23 @@ IDLE = f"""
     ), {IDLE_MINUTES_MAX})))::int)
 """
 
-# A user who lost a role can't use what was made for it. The time of last use is kept to the minute, and
-# another's lock on the row is no reason to wait: the row is checked again once it is free.
+# A user who lost a role can't use what was made for it.
 LOOK_UP_BEARER = """
-WITH found AS (
-    SELECT t.id, t.user_id, t.acting_role, t.scopes, t.quota, t.last_used_at,
-        u.full_name, u.council, u.patient_id, u.quota AS user_quota, u.locale
-    FROM api_tokens t JOIN users u ON u.id = t.user_id
-    WHERE t.secret_hash = %(hash)s AND t.revoked_at IS NULL AND t.expires_at > now() AND u.disabled_at IS NULL
-        AND EXISTS (SELECT FROM user_roles r WHERE r.user_id = t.user_id AND r.role = t.acting_role)
-), used AS (
-    UPDATE api_tokens t SET last_used_at = now() FROM found f
-    WHERE t.id = f.id AND (t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute')
+SELECT t.user_id, t.acting_role AS role, u.full_name AS name, u.council, u.patient_id, u.locale,
+    t.id AS token_id, t.scopes, t.quota AS token_quota, u.quota AS user_quota, NULL::uuid AS session_id,
+    false AS must_change, t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute' AS is_news
+FROM api_tokens t JOIN users u ON u.id = t.user_id
+WHERE t.secret_hash = %(hash)s AND t.revoked_at IS NULL AND t.expires_at > now() AND u.disabled_at IS NULL
+    AND EXISTS (SELECT FROM user_roles r WHERE r.user_id = t.user_id AND r.role = t.acting_role)
+"""
+# The time of last use is kept to the minute, apart from the look-up that every request makes. Another's lock
+# on the row is no reason to wait: they write the same.
+NOTE_USE = """
+UPDATE api_tokens SET last_used_at = now() WHERE id = (
+    SELECT id FROM api_tokens
+    WHERE id = %(id)s AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+    FOR UPDATE SKIP LOCKED
 )
-SELECT f.user_id, f.acting_role AS role, f.full_name AS name, f.council, f.patient_id, f.locale,
-    f.id AS token_id, f.scopes, f.quota AS token_quota, f.user_quota, NULL::uuid AS session_id, false AS must_change
-FROM found f
 """
 
 # Being seen is written at most every ten seconds: a page of many requests is one sign of life.
@@ -90,7 +91,14 @@ def find_token(databases: Databases, token: str) -> Identity | None:
     """Who holds ``token``; None when it is unknown, expired or revoked, or its user disabled."""
     if not token.startswith(TOKEN_PREFIX) or len(token) > SECRET_MAX:
         return None
-    return _one(databases, LOOK_UP_BEARER, {"hash": secret_hash(token)})
+    with databases.autocommit(Principal.ANONYMOUS) as connection:
+        row = connection.execute(LOOK_UP_BEARER, {"hash": secret_hash(token)}).fetchone()
+        if row is None:
+            return None
+        identity = Identity(*row[:-1])
+        if row[-1]:
+            connection.execute(NOTE_USE, {"id": identity.token_id})
+    return identity
 
 
 def find_session(databases: Databases, secret: str, *, is_background: bool) -> Identity | None:

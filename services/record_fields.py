@@ -22,13 +22,16 @@ CONTENT = {
 
 
 def sql_time(column: str) -> str:
-    """SQL: a time as RFC 3339 in UTC, with microseconds and Z."""
-    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+    """SQL text: a time as ``time_text`` writes it."""
+    return f"overlay(({column} AT TIME ZONE 'UTC')::text || 'Z' PLACING 'T' FROM 11)"
 
 
 def time_text(value: datetime | None) -> str | None:
-    """RFC 3339 in UTC with microseconds and Z: ``2026-11-24T10:42:00.000000Z``."""
-    return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """RFC 3339 in UTC, to the microsecond and without trailing zeros: ``2026-11-24T10:42:00.25Z``."""
+    if value is None:
+        return None
+    text = value.astimezone(UTC).replace(tzinfo=None).isoformat()
+    return (text.rstrip("0") if "." in text else text) + "Z"
 
 
 def sql_status(alias: str) -> str:

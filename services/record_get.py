@@ -16,7 +16,7 @@ from services.errors import Gone, NotFound
 from services.masking import role_relation
 from services.masking_sql import BREAK_GLASS, sql_mask
 from services.permissions import Permission
-from services.record_sql import inside, representation
+from services.record_sql import in_utc, inside, representation
 
 INACTIVE = "This record was inactivated. Ask for it with includeDeleted=true, or restore it."
 
@@ -52,7 +52,7 @@ def get_record(
         if row is not None and row["is_gone"]:
             raise Gone(INACTIVE)
         raise NotFound(NO_RECORD)
-    return JsonRecord(row["data"], etag(row["version"], row["tag"]))
+    return JsonRecord(in_utc(row["data"]), etag(row["version"], row["tag"]))
 
 
 @lru_cache(maxsize=16)

@@ -16,7 +16,7 @@ from services.audit_event import Event
 from services.audited_read import event_insert, event_parameters, read
 from services.masking import Visibility, role_relation, visibility
 from services.permissions import Permission
-from services.record_sql import inside, representation, sees_caption
+from services.record_sql import in_utc, inside, representation, sees_caption
 
 LIMIT_MAX = 100
 
@@ -79,7 +79,7 @@ def _page(row: dict[str, Any] | None, filters: dict[str, Any]) -> JsonPage:
     if row is None or row["data"] is None:
         return JsonPage("[]", None)
     following = cursors.encode(filters, row["last_key"], row["last_id"]) if row["has_more"] else None
-    return JsonPage(row["data"], following)
+    return JsonPage(in_utc(row["data"]), following)
 
 
 def _present(filters: RecordFilters) -> tuple[str, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 from models.user import Role
 from services.masking import SEES_RESTRICTED, role_relation
 from services.masking_sql import inside_rowwise, inside_setwise, sql_mask
-from services.record_fields import sql_status, sql_time
+from services.record_fields import sql_status
 
 PATIENT, AUTHOR = "r.patient_id", "r.author_id"
 
@@ -27,15 +28,14 @@ def sees_caption(role: Role) -> str:
     return "TRUE" if role_relation(role, in_team=False) in SEES_RESTRICTED else "(NOT r.restricted)"
 
 
-@lru_cache(maxsize=16)
-def representation(role: Role) -> str:
-    """SQL json over ``s`` (a medical record with ``inside``): the record as the API shows it to ``role``."""
+def columns(role: Role) -> dict[str, str]:
+    """API name → SQL over ``s`` (a medical record with ``inside``), in the order of the representation."""
     mask = sql_mask("record", role)
     author = (
         "(SELECT json_build_object('id', u.id, 'name', u.full_name, 'council', u.council) "
         "FROM users u WHERE u.id = s.author_id)"
     )
-    columns = {
+    return {
         "id": "s.id",
         "patientId": "s.patient_id",
         "visitId": "s.visit_id",
@@ -47,15 +47,36 @@ def representation(role: Role) -> str:
         "cid10Codes": mask.field("cid10Codes", "s.cid10_codes"),
         "priority": mask.field("priority", "s.priority"),
         "restricted": mask.field("restricted", "s.restricted"),
-        "occurredAt": mask.field("occurredAt", sql_time("s.occurred_at")),
+        "occurredAt": mask.field("occurredAt", "s.occurred_at"),
         "status": sql_status("s"),
         "version": "s.version",
         "amendsId": "s.amends_id",
         "author": mask.field("author", author),
-        "createdAt": sql_time("s.created_at"),
-        "updatedAt": sql_time("s.updated_at"),
-        "deletedAt": sql_time("s.deleted_at"),
+        "createdAt": "s.created_at",
+        "updatedAt": "s.updated_at",
+        "deletedAt": "s.deleted_at",
         "privacy": mask.privacy(),
     }
-    selected = ", ".join(f'{expression} AS "{name}"' for name, expression in columns.items())
+
+
+@lru_cache(maxsize=16)
+def representation(role: Role) -> str:
+    """SQL json: the record as the API shows it to ``role``, but for its times, which ``in_utc`` finishes."""
+    selected = ", ".join(f'{expression} AS "{name}"' for name, expression in columns(role).items())
     return f"(SELECT row_to_json(v) FROM (SELECT {selected}) v)"
+
+
+TIMES = ("occurredAt", "createdAt", "updatedAt", "deletedAt")
+_NAMES = tuple(columns(Role.RECEPTION))
+_ENDINGS = tuple((f'+00:00","{after}":', f'Z","{after}":') for name, after in pairwise(_NAMES) if name in TIMES)
+
+
+def in_utc(data: str) -> str:
+    """``data`` with its times written as elsewhere, ``…Z`` for ``…+00:00``.
+
+    PostgreSQL writes times into JSON ten times faster than it formats them. Only what stands right before the
+    next key is touched, and no text of a record can: a quotation mark inside a JSON string is escaped.
+    """
+    for written, wanted in _ENDINGS:
+        data = data.replace(written, wanted)
+    return data
