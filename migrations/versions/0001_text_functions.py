@@ -46,6 +46,8 @@ BEGIN
             'CREATE TABLE public.%I PARTITION OF public.audit_trail FOR VALUES FROM (%L) TO (%L)',
             partition_name, first_day, next_day
         );
+        -- A dump copies each partition by itself; the privileges of the whole do not reach that far.
+        EXECUTE format('GRANT SELECT ON public.%I TO sigilo_backup', partition_name);
     END IF;
     RETURN partition_name;
 END
