@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, Field
-from werkzeug.test import create_environ
+from werkzeug.test import create_environ, run_wsgi_app
 
 from tests.factories.cast import Cast
 from tests.web.conftest import Browser, MakeApp, new_address
@@ -125,13 +125,13 @@ def test_security_28_a_large_body_without_a_length_is_read_no_further(client: Fl
             self.given += len(buffer)
             return len(buffer)
 
-    stream, statuses = Endless(), []
+    stream = Endless()
     environ = create_environ("/api/echo", method="POST", headers={"Authorization": "Bearer none"})
     environ |= {"CONTENT_TYPE": "application/json", "HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": stream}
     environ |= {"wsgi.input_terminated": True, "REMOTE_ADDR": new_address()}
     environ.pop("CONTENT_LENGTH", None)
-    client.application(environ, lambda status, headers, exc_info=None: statuses.append(status))
-    assert statuses[0].startswith("413")
+    _, status, _ = run_wsgi_app(client.application, environ)
+    assert status.startswith("413")
     assert stream.given < 3 * MAX_BYTES
 
 
@@ -310,7 +310,7 @@ def test_security_28_naughty_strings_round_trip(client: FlaskClient, shared_data
             assert answer.mimetype == "application/json"
 
 
-texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"))
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 json_values = st.recursive(
     st.none() | st.booleans() | numbers | texts,

@@ -6,6 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from config import Network
 from services.login_failures import address_key
 from web.client_address import client_address, is_trusted_proxy
 
@@ -34,9 +35,9 @@ PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
     ],
 )
 def test_security_13_the_rightmost_hop_that_is_no_trusted_proxy_counts(
-    peer: str | None, forwarded: str | None, trusted: tuple[object, ...], expected: str | None
+    peer: str | None, forwarded: str | None, trusted: tuple[Network, ...], expected: str | None
 ) -> None:
-    assert client_address(peer, forwarded, trusted) == expected  # type: ignore[arg-type]
+    assert client_address(peer, forwarded, trusted) == expected
 
 
 def test_security_13_trust_is_in_the_peer() -> None:
