@@ -19,6 +19,8 @@ NAMES = {
     "pk": "pk_%(table_name)s",
 }
 
+VERSION_MAX = 2**31 - 1  # of every row's version: PostgreSQL's integer
+
 
 class Base(DeclarativeBase):
     """Plain declarative base: Flask-SQLAlchemy takes it in web; tasks and the CLI need no Flask."""

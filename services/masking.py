@@ -90,8 +90,12 @@ VISIT_FIELDS: dict[str, tuple[Visibility, ...]] = {
 }
 
 # A restricted record (Lei 14.289/2022, mental health, violence) is masked down to these for everybody who is
-# neither on the care team nor the patient: in captions, conflicts and versions too.
-RESTRICTED_VISIBLE = frozenset({"kind", "occurredAt", "author"})
+# neither on the care team nor the patient: in captions, conflicts and versions too. A visit that led to one
+# gave it its title: the visit's reason. What the waiting room works by stays.
+RESTRICTED_VISIBLE = {
+    "record": frozenset({"kind", "occurredAt", "author"}),
+    "visit": frozenset({"priority", "status"}),
+}
 SEES_RESTRICTED = frozenset({Relation.CARE_TEAM, Relation.OWN})
 
 _FIELDS = {
@@ -112,7 +116,7 @@ def visibility(entity: str, field: str, relation: Relation, *, restricted: bool 
     row = FIELDS.get((entity, field))
     if row is None:
         return Visibility.HIDDEN
-    if restricted and relation not in SEES_RESTRICTED and field not in RESTRICTED_VISIBLE:
+    if restricted and relation not in SEES_RESTRICTED and field not in RESTRICTED_VISIBLE.get(entity, ()):
         return Visibility.HIDDEN
     return row[relation]
 

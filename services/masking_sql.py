@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from models.user import Role
 from services.access import CURRENT_MEMBER
-from services.masking import SEES_RESTRICTED, Mask, Visibility, mask_for, role_relation
+from services.masking import RESTRICTED_VISIBLE, SEES_RESTRICTED, Mask, Visibility, mask_for, role_relation
 
 BREAK_GLASS = """
     SELECT FROM break_glass_grants g
@@ -97,7 +97,7 @@ def sql_mask(entity: str, role: Role, alias: str = "s") -> SqlMask:
     relations.append(("TRUE", role_relation(role, in_team=False)))
     cases = []
     for condition, relation in relations:
-        if entity == "record" and relation not in SEES_RESTRICTED:
+        if entity in RESTRICTED_VISIBLE and relation not in SEES_RESTRICTED:
             restricted = (
                 f"{alias}.restricted" if condition == "TRUE" else f"{condition} AND {alias}.restricted"
             )

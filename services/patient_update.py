@@ -19,7 +19,7 @@ from services.field_encryption import FieldCipher
 from services.masking import Visibility
 from services.patient_fields import content_of, json_value, open_content
 from services.patient_view import patient_mask
-from services.patient_write import PatientAccess, checked, refuse_duplicate, save, set_content
+from services.patient_write import PatientAccess, checked, note_unchanged, refuse_duplicate, save, set_content
 from services.permissions import Permission
 from services.record_update import NAME_THE_VERSION
 
@@ -62,6 +62,7 @@ def update_patient(
     _check_dates(patient.birth_date, patient.deceased_at, values)
     values = {name: value for name, value in values.items() if json_value(value) != before[name]}
     if not values:
+        note_unchanged(session, actor, access)
         return access
     previous_id = patient.responsible_id
     if "responsibleId" in values:

@@ -25,6 +25,7 @@ from services.identifier_check import WHAT_IT_IS, normalize
 from services.masking import Relation
 from services.patient_fields import DOCUMENTS, PLAIN, content_of, sealed_content
 from services.record_write import CLOCK_SKEW, audit_key
+from services.shown_again import note_shown
 
 EARLIEST_BIRTH = date(1850, 1, 1)
 LENGTHS = {
@@ -133,6 +134,12 @@ def flush(session: Session, patient: Patient) -> None:
         raise
     except StaleDataError as error:
         raise StaleVersion(patient.version, ()) from error
+
+
+def note_unchanged(session: Session, actor: Actor, access: PatientAccess) -> None:
+    """The event of a write that shows the patient and changes nothing."""
+    shown = access.patient
+    note_shown(session, actor, "patient", shown.id, shown.id, access.standing, version=shown.version)
 
 
 def save(

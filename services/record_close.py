@@ -13,7 +13,7 @@ from services.errors import Forbidden
 from services.field_encryption import FieldCipher
 from services.permissions import Permission
 from services.record_fields import content_of, status_of
-from services.record_write import save
+from services.record_write import note_unchanged, save
 
 
 def close_record(session: Session, actor: Actor, cipher: FieldCipher, record_id: uuid.UUID) -> RecordAccess:
@@ -24,6 +24,7 @@ def close_record(session: Session, actor: Actor, cipher: FieldCipher, record_id:
         raise Forbidden("Only its author closes a record; it closes by itself after 24 hours.")
     now = datetime.now(UTC)
     if status_of(access.record, now) == "CLOSED":
+        note_unchanged(session, actor, access)
         return access
     before = content_of(access.record)
     access.record.closes_at = access.record.updated_at = now

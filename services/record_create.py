@@ -37,8 +37,12 @@ def create_record(session: Session, actor: Actor, cipher: FieldCipher, new: NewR
     content = {"kind": "CONSULTATION", "priority": "NORMAL", **new.content}
     content = {name: value for name, value in content.items() if value is not None}
     if new.amends_id is not None:
-        _check_addendum(session, actor, standing, new, content)
+        amended = _amended(session, actor, standing, new, content)
         content["kind"] = "ADDENDUM"
+        if amended.restricted:
+            if content.get("restricted") is False:
+                raise Invalid.at("/restricted", "an addendum to a restricted record is restricted too")
+            content["restricted"] = True
     elif content["kind"] == "ADDENDUM":
         raise Invalid.at("/amendsId", "an addendum says which record it amends")
     elif actor.role is Role.NURSE:
@@ -72,9 +76,10 @@ def _check_triage(standing: Standing, content: Mapping[str, Any]) -> None:
         raise Forbidden("Nurses write triage notes (kind TRIAGE) and addenda.", ["/kind"])
 
 
-def _check_addendum(
+def _amended(
     session: Session, actor: Actor, standing: Standing, new: NewRecord, content: Mapping[str, Any]
-) -> None:
+) -> MedicalRecord:
+    """The record to which ``new`` is an addendum. Raises Forbidden, Invalid."""
     actor.require(Permission.RECORD_AMEND)
     if not standing.in_team:
         raise Forbidden("Only the patient's care team adds to somebody's record.")
@@ -85,3 +90,4 @@ def _check_addendum(
         raise Invalid.at("/amendsId", "an active record of the same patient")
     if amended.amends_id is not None:
         raise Invalid.at("/amendsId", "a record that is itself no addendum")
+    return amended

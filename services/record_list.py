@@ -189,11 +189,16 @@ def _list_statement(role: Role, present: tuple[str, ...], include_deleted: bool,
     """
 
 
+# What matches the title need not match the whole: "headache -aspirin" finds by what a text does not say. So no
+# condition on the whole may narrow what is found from outside, or the rows left out would tell what it says.
+OUTSIDE_TOO = "(r.search_all @@ words.q OR r.search_title @@ words.q)"
+
+
 def _searchable(role: Role) -> tuple[str, str]:
     """(condition, rank) over rows with ``inside`` and the query ``words.q``; "FALSE" where titles are masked."""
     if role.is_clinical:
         return (
-            "r.search_all @@ words.q AND (r.inside OR (NOT r.restricted AND r.search_title @@ words.q))",
+            "CASE WHEN r.inside THEN r.search_all @@ words.q ELSE NOT r.restricted AND r.search_title @@ words.q END",
             "CASE WHEN r.inside THEN ts_rank(r.search_all, words.q) ELSE ts_rank(r.search_title, words.q) END",
         )
     if visibility("record", "diagnosis", role_relation(role, in_team=False)) is Visibility.CLEAR:
@@ -204,6 +209,7 @@ def _searchable(role: Role) -> tuple[str, str]:
 @lru_cache(maxsize=256)
 def _search_statement(role: Role, present: tuple[str, ...], include_deleted: bool, continued: bool) -> str:
     condition, rank = _searchable(role)
+    matches = OUTSIDE_TOO if role.is_clinical else "r.search_all @@ words.q"
     conditions = _conditions(role, present, include_deleted)
     masked = _masked_conditions(role, present, include_deleted)
     after = "WHERE (f.rank, f.id) < (%(after)s::float8, %(after_id)s)" if continued else ""
@@ -214,7 +220,7 @@ def _search_statement(role: Role, present: tuple[str, ...], include_deleted: boo
             SELECT r.id, r.restricted, r.priority, r.deleted_at, r.search_all, r.search_title,
                 {inside(role, setwise=True)} AS inside
             FROM medical_records r, words
-            {_where([*conditions, "r.search_all @@ words.q"])}
+            {_where([*conditions, matches])}
         ), found AS (
             SELECT r.id, ({rank})::float8 AS rank
             FROM candidates r, words

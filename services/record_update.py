@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from models import RecordVersion
+from models import MedicalRecord, RecordVersion
 from models.user import Role
 from services.access import RecordAccess, find_record
 from services.actor import Actor
@@ -19,7 +19,7 @@ from services.masking import Visibility
 from services.permissions import Permission
 from services.record_fields import content_of, status_of, time_text
 from services.record_view import record_mask
-from services.record_write import check_content, require_reason, save, set_content
+from services.record_write import check_content, note_unchanged, require_reason, save, set_content
 
 NAME_THE_VERSION = 'Say which version you change: If-Match: "<version>", or version in the body.'
 
@@ -65,6 +65,8 @@ def update_record(
         raise Invalid.at("/kind", "a record does not become an addendum")
     if record.amends_id is not None and content.get("kind", "ADDENDUM") != "ADDENDUM":
         raise Invalid.at("/kind", "an addendum stays one")
+    if content.get("restricted") is False and _amends_restricted(session, record):
+        raise Invalid.at("/restricted", "an addendum to a restricted record is restricted too")
     check_content({"cid10Codes": record.cid10_codes, **content})
     if status_of(record, datetime.now(UTC)) == "CLOSED":
         reason = require_reason(reason)
@@ -72,6 +74,7 @@ def update_record(
     set_content(record, content)
     if content_of(record) == before:
         session.refresh(record)
+        note_unchanged(session, actor, access)
         return access
     record.updated_at = datetime.now(UTC)
     save(session, actor, cipher, access, action="medical_record.update", before=before, reason=reason)
@@ -87,6 +90,14 @@ def _check_fields(actor: Actor, access: RecordAccess, content: Mapping[str, Any]
         others = [f"/{name}" for name in content if name != "priority"]
         if others:
             raise Forbidden("Nurses change the priority of others' records, and nothing else in them.", others)
+    if actor.role is Role.NURSE and content.get("kind", access.record.kind) != access.record.kind:
+        # Else a triage note, which is all they may begin, would end as a consultation.
+        raise Forbidden("Nurses write triage notes and addenda, and make nothing else of them.", ["/kind"])
+
+
+def _amends_restricted(session: Session, addendum: MedicalRecord) -> bool:
+    amended = None if addendum.amends_id is None else session.get(MedicalRecord, addendum.amends_id)
+    return amended is not None and amended.restricted
 
 
 def conflicting_fields(

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models import RecordVersion
+from models.base import VERSION_MAX
 from services.access import RecordAccess, find_record
 from services.actor import Actor
 from services.audit_event import Event, record
@@ -17,8 +18,6 @@ from services.errors import NotFound
 from services.masking import Relation, apply, mask_for
 from services.permissions import Permission
 from services.record_fields import time_text
-
-VERSION_MAX = 2**31 - 1  # PostgreSQL's integer
 
 
 def list_versions(session: Session, actor: Actor, record_id: uuid.UUID) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from services.errors import FieldError, Invalid, StaleVersion
 from services.field_encryption import FieldCipher
 from services.record_fields import CONTENT, content_of
 from services.restriction import CID10, must_be_restricted
+from services.shown_again import note_shown
 
 OPEN_FOR = timedelta(hours=24)
 CLOCK_SKEW = timedelta(minutes=5)
@@ -75,6 +76,15 @@ def save(
         event_id=event_id,
     )
     session.flush()
+
+
+def note_unchanged(session: Session, actor: Actor, access: RecordAccess) -> None:
+    """The event of a write that shows the record and changes nothing."""
+    shown = access.record
+    note_shown(
+        session, actor, "medical_record", shown.id, shown.patient_id, access.standing,
+        version=shown.version, is_author=access.is_author,
+    )  # fmt: skip
 
 
 def require_reason(reason: str | None, *, pointer: str = "/reason") -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from models import Patient, Visit
+from models import MedicalRecord, Patient, Visit
 from models.user import Role
+from services.access import patient_standing
 from services.actor import Actor
 from services.author import authors_of
-from services.masking import apply, mask_for, role_relation
-from services.masking_sql import sql_mask
+from services.masking import apply, mask_for
+from services.masking_sql import inside_rowwise, sql_mask
 from services.record_fields import sql_time, time_text
 
 OPEN = ("WAITING", "IN_CARE")
@@ -20,8 +22,11 @@ CLOSED = ("DONE", "LEFT")
 
 
 def show_visit(session: Session, actor: Actor, visit: Visit, patient: Patient) -> dict[str, Any]:
-    """The visit as the API shows it to this actor: no field of a visit depends on the care team."""
-    mask = mask_for("visit", role_relation(actor.role, in_team=False))
+    """The visit as the API shows it to this actor; the care team matters once a restricted record came of it."""
+    restricted = bool(
+        session.scalar(select(exists().where(MedicalRecord.visit_id == visit.id, MedicalRecord.restricted)))
+    )
+    mask = mask_for("visit", patient_standing(session, actor, patient).relation, restricted=restricted)
     people = authors_of(session, [visit.doctor_id])
     doctor = people.get(visit.doctor_id) if visit.doctor_id else None
     values = {
@@ -42,9 +47,16 @@ def show_visit(session: Session, actor: Actor, visit: Visit, patient: Patient) -
     return apply(mask, values)
 
 
+def standing_columns(role: Role) -> str:
+    """SQL over ``v`` (a visit): what ``representation`` needs to know beside its row, ``inside`` and ``restricted``."""
+    inside = inside_rowwise("v.patient_id", None) if role.is_clinical else "FALSE"
+    restricted = "EXISTS (SELECT FROM medical_records r WHERE r.visit_id = v.id AND r.restricted)"
+    return f"{inside} AS inside, {restricted} AS restricted"
+
+
 @lru_cache(maxsize=8)
 def representation(role: Role) -> str:
-    """SQL json over ``s`` (a visit): the same, for lists that PostgreSQL builds."""
+    """SQL json over ``s`` (a visit with ``standing_columns``): the same, for lists that PostgreSQL builds."""
     mask = sql_mask("visit", role)
     name = "(SELECT coalesce(p.social_name, p.full_name) FROM patients p WHERE p.id = s.patient_id)"
     columns = {

@@ -17,7 +17,7 @@ from services.audited_read import event_insert, event_parameters, read
 from services.errors import Invalid
 from services.permissions import Permission
 from services.record_list import JsonPage
-from services.visit_fields import CLOSED, representation
+from services.visit_fields import CLOSED, representation, standing_columns
 
 # As in the index ix_visits_worklist, letter for letter, so that PostgreSQL uses it.
 RANK = "array_position(ARRAY['CRITICAL','HIGH','NORMAL','LOW'], v.priority)"
@@ -35,6 +35,8 @@ def list_visits(
         raise Invalid.at("/status", f"one of {', '.join(VISIT_STATUSES)}")
     filters = {"list": "visits", "status": status}
     parameters: dict[str, Any] = {
+        "me": actor.user_id,
+        "role": actor.role.value,
         "status": status,
         "limit": limit,
         **event_parameters(actor, Event(action="visit.list", entity_type="visit")),
@@ -72,7 +74,7 @@ def _statement(role: Role, status: str | None, continued: bool) -> str:
             SELECT v.*, {RANK} AS rank FROM visits v WHERE {" AND ".join(conditions)}
             ORDER BY {order} LIMIT %(limit)s + 1
         ), shown AS MATERIALIZED (
-            SELECT * FROM page ORDER BY {order} LIMIT %(limit)s
+            SELECT v.*, {standing_columns(role)} FROM (SELECT * FROM page ORDER BY {order} LIMIT %(limit)s) v
         ), event AS (
             {event_insert("", entity_ids="ARRAY(SELECT id FROM shown)")}
         )

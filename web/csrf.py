@@ -108,8 +108,16 @@ def refuse_foreign_sites(request: Request, settings: Settings) -> None:
             raise Forbidden(FROM_ELSEWHERE)
         return
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc not in {request.host, urlsplit(settings.public_url).netloc}:
+    if origin is not None and _host_of(origin) not in {request.host, urlsplit(settings.public_url).netloc}:
         raise Forbidden(FROM_ELSEWHERE)
+
+
+def _host_of(origin: str) -> str | None:
+    """Host and port that ``origin`` names; None for what is no address at all, such as ``http://[``."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def require_token(protect: CSRFProtect) -> None:

@@ -100,6 +100,12 @@ def test_security_14_a_bearer_header_does_not_open_the_door_for_a_cookie(
     assert browser.get("/api/me").status_code == 200
 
 
+@pytest.mark.parametrize("origin", ["http://[", "null", "http://[::1", "x"])
+def test_security_14_an_origin_that_is_no_address_is_foreign(app: Flask, origin: str) -> None:
+    answer = app.test_client().post("/login", data={"email": "x"}, headers={"Origin": origin})
+    assert answer.status_code == 403
+
+
 @pytest.mark.parametrize("path", ["/logout"])
 def test_security_15_what_changes_state_is_no_get(path: str, app: Flask) -> None:
     assert app.test_client().get(path).status_code == 405

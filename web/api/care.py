@@ -16,6 +16,7 @@ from services.care_team_list import list_team, show_member
 from services.care_team_remove import remove_member
 from services.permissions import Permission
 from services.record_fields import time_text
+from services.shown_again import note_shown
 from web.api.answers import JSON, json_answer, no_content
 from web.api.idempotent import HEADER, create_once
 from web.api.patient_schemas import (
@@ -80,11 +81,13 @@ def note_allergy(patient_id: uuid.UUID) -> Response:
     body = as_model(AllergyBody, data)
     new = NewAllergy(body.substance, body.reaction, body.severity, body.noted_at)
     with unit_of_work() as session:
-        allergy_id, _ = create_once(
+        allergy_id, is_replay = create_once(
             session, actor, f"POST /api/patients/{patient_id}/allergies", data, "allergy",
             lambda: create_allergy(session, actor, cipher, patient_id, new)[0].id,
         )  # fmt: skip
         _, standing = find_patient(session, actor, patient_id, inactive="show")
+        if is_replay:
+            note_shown(session, actor, "allergy", allergy_id, patient_id, standing)
         shown = show_allergy(session.get_one(AllergyRow, allergy_id), standing)
     return json_answer(shown, 201)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from models.base import VERSION_MAX
 from models.patient import ADDRESS_MAX, NAME_MAX
 from services.allergy_create import REACTION_MAX, SUBSTANCE_MAX
 from services.break_glass import Preset
@@ -51,7 +52,7 @@ class PatientChange(Identification):
     full_name: Annotated[str, Text(NAME_MAX)] = OMITTED
     sex: Sex = OMITTED
     deceased_at: Moment | None = None
-    version: Annotated[int, Field(ge=1)] = OMITTED
+    version: Annotated[int, Field(ge=1, le=VERSION_MAX)] = OMITTED
     reason: Annotated[str, Text(1000)] | None = None
 
 

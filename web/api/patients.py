@@ -15,7 +15,7 @@ from services.patient_inactivate import inactivate_patient, restore_patient
 from services.patient_list import PatientSearch, list_patients, search_patients
 from services.patient_update import may_update_patient, update_patient
 from services.patient_view import patient_etag, show_patient
-from services.patient_write import PatientAccess
+from services.patient_write import PatientAccess, note_unchanged
 from services.permissions import Permission
 from web.api.answers import json_answer, json_page, json_text, no_content
 from web.api.idempotent import HEADER, create_once
@@ -74,12 +74,14 @@ def create() -> Response:
     data = read_json()
     content = as_model(PatientBody, data).sent()
     with unit_of_work() as session, counted_duplicates(here.databases, session, actor, content):
-        patient_id, _ = create_once(
+        patient_id, is_replay = create_once(
             session, actor, f"POST {COLLECTION}", data, "patient",
             lambda: create_patient(session, actor, here.cipher, content).patient.id,
         )  # fmt: skip
         # Read again rather than remembered: a replay is masked for whoever asks today.
         access = PatientAccess(*find_patient(session, actor, patient_id, inactive="show"))
+        if is_replay:
+            note_unchanged(session, actor, access)
         shown, etag = show_patient(here.cipher, access), patient_etag(access)
         shown["homonyms"] = [str(found) for found in find_homonyms(session, actor, access.patient)]
     return json_answer(shown, 201, etag=etag, location=f"{COLLECTION}/{patient_id}")

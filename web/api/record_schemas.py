@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from models.base import VERSION_MAX
 from models.record import CID10_MAX, CLINICAL_TEXT_MAX, TITLE_MAX
 from web.api.schemas import ApiModel, Author, Moment, PageLimit, PageQuery, Privacy, Reason, Shown, Text
 
@@ -49,7 +50,7 @@ class RecordChange(ApiModel):
     priority: Priority = OMITTED
     restricted: bool = OMITTED
     occurred_at: Moment = OMITTED
-    version: Annotated[int, Field(ge=1)] = OMITTED
+    version: Annotated[int, Field(ge=1, le=VERSION_MAX)] = OMITTED
     reason: Reason | None = None
 
 

@@ -16,6 +16,7 @@ from services.record_list import RecordFilters, list_records, search_records
 from services.record_update import may_update, update_record
 from services.record_versions import get_version, list_versions
 from services.record_view import record_etag, show_record
+from services.record_write import note_unchanged
 from web.api.answers import json_answer, json_page, json_text, no_content
 from web.api.idempotent import HEADER, create_once
 from web.api.preconditions import named_version
@@ -83,12 +84,14 @@ def create() -> Response:
         amends_id=body.amends_id,
     )
     with unit_of_work() as session:
-        record_id, _ = create_once(
+        record_id, is_replay = create_once(
             session, actor, f"POST {COLLECTION}", data, "medical_record",
             lambda: create_record(session, actor, cipher, new).record.id,
         )  # fmt: skip
         # Read again rather than remembered: a replay is masked for whoever asks today.
         access = find_record(session, actor, record_id, inactive="show")
+        if is_replay:
+            note_unchanged(session, actor, access)
         shown, etag = show_record(session, access), record_etag(access)
     return json_answer(shown, 201, etag=etag, location=f"{COLLECTION}/{record_id}")
 

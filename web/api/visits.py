@@ -9,6 +9,7 @@ from flask import Response, request
 from models import Visit as VisitRow
 from services.access import find_patient
 from services.permissions import Permission
+from services.shown_again import note_shown
 from services.visit_call import call_visit
 from services.visit_close import close_visit
 from services.visit_create import NewVisit, create_visit
@@ -45,12 +46,14 @@ def create() -> Response:
     body = as_model(VisitBody, data)
     new = NewVisit(body.patient_id, body.reason, body.priority, body.doctor_id)
     with unit_of_work() as session:
-        visit_id, _ = create_once(
+        visit_id, is_replay = create_once(
             session, actor, f"POST {COLLECTION}", data, "visit",
             lambda: create_visit(session, actor, cipher, new)[0].id,
         )  # fmt: skip
         visit = session.get_one(VisitRow, visit_id)
-        patient, _ = find_patient(session, actor, visit.patient_id, inactive="show")
+        patient, standing = find_patient(session, actor, visit.patient_id, inactive="show")
+        if is_replay:
+            note_shown(session, actor, "visit", visit_id, patient.id, standing, version=visit.version)
         shown = show_visit(session, actor, visit, patient)
     return json_answer(shown, 201)
 
