@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, Request, g, request
+from flask import Flask, Request, Response, g, request
 from flask_login import LoginManager, UserMixin
 from flask_login import current_user as flask_login_user
 
@@ -29,9 +29,16 @@ class SignedIn(UserMixin):  # type: ignore[misc]
         return str(self.identity.user_id)
 
 
+class SessionLogin(LoginManager):  # type: ignore[misc]
+    """Flask-Login without its "remember me", for which it would look at every answer."""
+
+    def _update_remember_cookie(self, response: Response) -> Response:
+        return response
+
+
 def register_login(app: Flask) -> LoginManager:
     """Flask-Login over our own sessions: it finds the user, and stores nothing anywhere."""
-    manager = LoginManager()
+    manager = SessionLogin()
     manager.session_protection = None  # it would pin sessions to an address; ours are server-side
     # The one thing it offers that we don't want; no cookie of this name is ever set or read.
     app.config["REMEMBER_COOKIE_NAME"] = "sigilo-not-remembered"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hmac
+from time import perf_counter
+from typing import Any
 
-from flask import Flask, Request, Response, current_app, g, request
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
+from flask import Flask, Response, current_app, g, request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
 from observability.metrics import render
 from services.errors import Forbidden
 from web.client_address import is_within, parse_address
 from web.guards import PUBLIC, Limit, Routes
+from web.request_log import KNOWN_METHODS, real
 from web.runtime import runtime
 
 BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -20,15 +23,39 @@ EXTENSION = "metrics_registry"
 routes = Routes("metrics")
 
 
-def url_rule(incoming: Request) -> str:
-    """The rule and never the path, which would leak identifiers into labels."""
-    return "none" if incoming.url_rule is None else incoming.url_rule.rule
+class RouteMetrics(PrometheusMetrics):  # type: ignore[misc]
+    """The exporter's request histogram, kept by rule and never by path, which would leak identifiers.
+
+    The exporter's own hook looks every label up anew at each request, which costs as much as a look-up in
+    Redis; this one keeps what it found. There are as many as routes, methods and statuses.
+    """
+
+    def export_defaults(self, *_: Any, app: Flask, **__: Any) -> None:
+        durations = Histogram(
+            "sigilo_http_request_duration_seconds",
+            "Duration of requests",
+            ("method", "url_rule", "status"),
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        found: dict[tuple[str, str | None, int], Any] = {}
+
+        @app.after_request
+        def observe(response: Response) -> Response:
+            state, method = real(g), request.environ["REQUEST_METHOD"]
+            rule = None if state.route is None else state.route.rule
+            key = (method if method in KNOWN_METHODS else "OTHER", rule, response.status_code)
+            child = found.get(key)
+            if child is None:
+                child = found[key] = durations.labels(key[0], rule or "none", str(key[2]))
+            child.observe(perf_counter() - state.started)
+            return response
 
 
 def register_metrics(app: Flask) -> None:
     registry = CollectorRegistry()
     app.extensions[EXTENSION] = registry
-    PrometheusMetrics(app, path=None, group_by=url_rule, buckets=BUCKETS, registry=registry, defaults_prefix="sigilo")
+    RouteMetrics(app, path=None, registry=registry)
 
 
 def show_metrics() -> Response:
