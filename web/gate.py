@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from flask import Flask, Response, g, redirect, request
 from flask_wtf.csrf import CSRFProtect
@@ -88,7 +89,8 @@ class Gate:
             if request.url_rule is not None:
                 raise RuntimeError("a route without a guard was called")
             return None
-        is_unsafe = request.environ["REQUEST_METHOD"] in UNSAFE_METHODS and not is_bearer()
+        # A page is never called by token: a header that a proxy or an old password prompt adds opens nothing there.
+        is_unsafe = request.environ["REQUEST_METHOD"] in UNSAFE_METHODS and not (is_bearer() and route.is_api)
         if is_unsafe:
             refuse_foreign_sites(request, self._settings)
         answer = self._check(route)
@@ -117,7 +119,7 @@ class Gate:
         """A person who never signed in is led to the form; a session that ended, and an API caller, get 401."""
         has_session = session_cookie(self._settings) in request.cookies
         if not route.is_api and request.method == "GET" and wants_page() and not has_session:
-            return redirect(f"/login?next={request.path}" if request.path != "/" else "/login", 303)
+            return redirect(f"/login?next={quote(request.path)}" if request.path != "/" else "/login", 303)
         raise Unauthenticated(WHO_ARE_YOU)
 
     def finish(self, response: Response) -> Response:

@@ -12,7 +12,7 @@ from prometheus_flask_exporter import PrometheusMetrics
 
 from observability.metrics import render
 from services.errors import Forbidden
-from web.client_address import is_within, parse_address
+from web.client_address import is_trusted_proxy, is_within, parse_address
 from web.guards import PUBLIC, Limit, Routes
 from web.request_log import KNOWN_METHODS, real
 from web.runtime import runtime
@@ -62,7 +62,11 @@ def show_metrics() -> Response:
     settings = runtime().settings
     token = settings.metrics_token.get_secret_value()
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    address = parse_address(g.address or "")
+    # Behind a proxy that is not in TRUSTED_PROXIES everybody seems to come from the proxy's own network.
+    is_forwarded = "X-Forwarded-For" in request.headers and not is_trusted_proxy(
+        request.remote_addr, settings.trusted_proxies
+    )
+    address = None if is_forwarded else parse_address(g.address or "")
     by_token = bool(token) and hmac.compare_digest(given.encode(), token.encode())
     if not by_token and (address is None or not is_within(address, settings.metrics_networks)):
         raise Forbidden("Metrics are for the networks in METRICS_NETWORKS, or with METRICS_TOKEN.")

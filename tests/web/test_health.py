@@ -133,6 +133,8 @@ def test_metrics_are_by_route_and_for_allowed_networks(make_own_app: MakeApp, ca
         for sample in family.samples
     }
     assert {"/api/me", "/api/medical-records/<uuid:record_id>"} <= rules
+    through_a_proxy = {"X-Forwarded-For": "203.0.113.7"}
+    assert Browser(app, "10.9.1.1").client.get("/metrics", headers=through_a_proxy).status_code == 403
     outside = Browser(app, "10.8.1.1").client
     assert outside.get("/metrics").status_code == 403
     for token, status in (("a token of Prometheus", 200), ("another", 403), ("", 403)):

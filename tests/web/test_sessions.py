@@ -374,3 +374,17 @@ def test_a_given_password_must_be_changed_first(browser: Browser, make_login: Ma
     assert browser.get("/").status_code == 200
     assert Browser(browser.client.application).sign_in(Login(login.email, new)).status_code == 303
     assert ("user.change_password", "success") in events_of(databases, login.email)
+
+
+def test_changing_the_password_often_locks_nobody_out(
+    make_own_app: MakeApp, make_login: MakeLogin, databases: Databases
+) -> None:
+    address, login = new_address(), make_login()
+    browser = Browser(make_own_app(), address)
+    browser.sign_in(login)
+    for number in range(2):
+        new = f"uma frase longa, a de número {number}"
+        fields = {"currentPassword": login.password, "newPassword": new, "repeatedPassword": new}
+        assert browser.post("/password", fields).status_code == 303
+        login = Login(login.email, new)
+    assert rows(databases, "SELECT failures FROM login_failures WHERE key = :k", k=address)[0].failures == 0

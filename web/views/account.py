@@ -13,7 +13,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from models.user import Role
 from services.audit_event import Origin
 from services.errors import Invalid
-from services.login_failures import count_attempt
+from services.login_failures import count_attempt, take_back
 from services.password import MAX_LENGTH
 from services.password_change import change_password as change_own_password
 from services.session_end import end_session
@@ -93,6 +93,7 @@ def change_password() -> Any:
     try:
         with anonymous_work() as session:
             change_own_password(session, actor, here.cipher, current=current[: MAX_LENGTH + 1], new=new)
+            take_back(session, attempt)
     except Invalid as error:
         return _password_form({item.pointer.strip("/"): _explain(item.pointer) for item in error.errors})
     return redirect("/", 303)
