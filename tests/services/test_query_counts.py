@@ -60,7 +60,7 @@ def statements_sent(databases: Databases, act: Callable[[], object]) -> int:
         count += 1
         return original(self, *args, **kwargs)
 
-    psycopg.Cursor.execute = counting  # type: ignore[method-assign, assignment]
+    psycopg.Cursor.execute = counting  # type: ignore[method-assign]
     try:
         act()
     finally:
