@@ -150,6 +150,7 @@ def web(host: str, port: int | None, workers: int) -> None:
     port = port or settings.port
     # A folder per port: two releases may serve side by side while one takes over from the other.
     environment = web_environment(os.environ, settings.sigilo_home / "metrics" / str(port))
+    environment["WEB_WORKERS"] = str(workers)  # they share each quota while Redis is away
     become(web_command(host=host, port=port, workers=workers), environment)
 
 
