@@ -32,8 +32,8 @@ def columns(role: Role) -> dict[str, str]:
     """API name → SQL over ``s`` (a medical record with ``inside``), in the order of the representation."""
     mask = sql_mask("record", role)
     author = (
-        "(SELECT json_build_object('id', u.id, 'name', u.full_name, 'council', u.council) "
-        "FROM users u WHERE u.id = s.author_id)"
+        "(SELECT row_to_json(w) FROM ("
+        "SELECT u.id, u.full_name AS name, u.council FROM users u WHERE u.id = s.author_id) w)"
     )
     return {
         "id": "s.id",
