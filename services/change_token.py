@@ -16,11 +16,12 @@ from sqlalchemy.orm import Session
 from services.actor import Actor
 from services.permissions import Permission
 
-# The last minute's rows one by one, since transactions do not commit in the order of their times.
+# The minute before the newest change row by row, since transactions do not commit in the order of their times.
+# Not the last minute by the clock: then rows would leave it, and the token change with nothing having changed.
 RECORDS = """
     SELECT coalesce(max(updated_at)::text, '') || coalesce((
         SELECT string_agg(id::text || version, ',' ORDER BY id) FROM medical_records
-        WHERE updated_at > now() - interval '1 minute'
+        WHERE updated_at > (SELECT max(updated_at) FROM medical_records) - interval '1 minute'
     ), '') FROM medical_records
 """
 VISITS = "SELECT string_agg(id::text || version, ',' ORDER BY id) FROM visits WHERE status IN ('WAITING', 'IN_CARE')"

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 
 class ServiceError(Exception):
-    """An act that was refused and changed nothing. ``detail`` says why and what to do; it echoes no input."""
+    """An act that was refused and changed nothing. ``detail`` says why and what to do; it echoes no input.
+
+    ``keeps_record``: what the transaction holds is the record of the refusal, so it is committed all the same.
+    """
+
+    keeps_record = False
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)

@@ -18,11 +18,11 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from config import Principal
-from models import new_id
+from models import IdentifierLookup, new_id
 from models.engine import Databases
 from models.user import Role
 from services.actor import Actor
-from services.audit_event import UNAUDITED, Event
+from services.audit_event import UNAUDITED, Event, record
 from services.audited_read import event_insert, event_parameters
 from services.errors import DuplicateIdentifier, QuotaExceeded, Unavailable
 from services.masking import Visibility, role_relation, visibility
@@ -55,7 +55,6 @@ SPENT = text(
     f"WITH {RECENT.format(me=':me')} "
     f"SELECT (SELECT count(*) FROM recent) >= per_hour AS is_spent, {RETRY_AFTER} AS retry_after FROM quota"
 )
-COUNT_ONE = "INSERT INTO identifier_lookups (id, user_id, occurred_at) VALUES (%s, %s, clock_timestamp())"
 
 
 def is_counted(actor: Actor) -> bool:
@@ -90,14 +89,13 @@ def take_lookup(databases: Databases, actor: Actor, indexes: Mapping[str, Sequen
 
 
 @contextmanager
-def counted_duplicates(
-    databases: Databases, session: Session, actor: Actor, content: Mapping[str, Any]
-) -> Iterator[None]:
+def counted_duplicates(session: Session, actor: Actor, content: Mapping[str, Any]) -> Iterator[None]:
     """Around registering or correcting a patient: that a number is taken is an answer about it, so each such
     refusal counts as a look-up, and with none left a CPF or CNS can't be written at all. Numbers that nobody
     has cost nothing.
 
-    Raises QuotaExceeded. Holds the actor's lock in ``session``'s transaction, so simultaneous tries take turns.
+    Raises QuotaExceeded. Both refusals keep their record (``ServiceError.keeps_record``). Holds the actor's lock
+    in ``session``'s transaction, so simultaneous tries take turns.
     """
     if not is_counted(actor) or all(content.get(kind) is None for kind in ("cpf", "cns")):
         yield
@@ -105,14 +103,19 @@ def counted_duplicates(
     session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": _lock(actor)})
     row = session.execute(SPENT, {"me": actor.user_id}).one()
     if row.is_spent:
-        raise QuotaExceeded(TOO_MANY, max(1, row.retry_after))
+        record(session, actor, REFUSED)
+        spent = QuotaExceeded(TOO_MANY, max(1, row.retry_after))
+        spent.keeps_record = True
+        raise spent
     try:
-        yield
-    except DuplicateIdentifier:
-        # Counted on a connection of its own: this transaction is about to be undone, the answer is not.
-        with databases.autocommit(Principal.STAFF) as connection, connection.transaction():
-            connection.execute(COUNT_ONE, (new_id(), actor.user_id))
-            connection.execute(event_insert(""), event_parameters(actor, REFUSED))
+        with session.begin_nested():
+            yield
+    except DuplicateIdentifier as error:
+        # The attempt is undone; that it was made, and answered, is not.
+        session.add(IdentifierLookup(user_id=actor.user_id))
+        record(session, actor, REFUSED)
+        session.flush()
+        error.keeps_record = True
         raise
 
 

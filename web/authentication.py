@@ -16,6 +16,7 @@ from web.csrf import session_cookie
 from web.runtime import runtime
 
 BACKGROUND_HEADER = "Sigilo-Background"
+BACKGROUND_ENDPOINTS = frozenset({"live.token"})  # what a page asks by itself, whatever its header says
 WHO_ARE_YOU = "Sign in, or send a valid token: Authorization: Bearer <token>."
 
 
@@ -55,7 +56,7 @@ def load_from_session(incoming: Request) -> SignedIn | None:
     secret = incoming.cookies.get(session_cookie(here.settings))
     if not secret:
         return None
-    is_background = incoming.headers.get(BACKGROUND_HEADER) == "1"
+    is_background = incoming.headers.get(BACKGROUND_HEADER) == "1" or incoming.endpoint in BACKGROUND_ENDPOINTS
     identity = find_session(here.databases, secret, is_background=is_background)
     return None if identity is None else SignedIn(identity)
 

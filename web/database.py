@@ -19,6 +19,7 @@ from config import Principal
 from models import Base
 from models.user import Role
 from services.actor import Actor
+from services.errors import ServiceError
 from web.runtime import WEB_PRINCIPALS, Runtime, runtime
 
 NAME_PATIENT = text("SELECT set_config('sigilo.patient_id', :patient, true)")
@@ -74,11 +75,18 @@ def name_the_patient(_: Session, transaction: SessionTransaction, connection: Co
 @contextmanager
 def unit_of_work() -> Iterator[Session]:
     """The request's one transaction. Committed when the block ends, so before the answer leaves; rolled back
-    when it raises. Build the answer inside: what can't be committed must not be shown."""
+    when it raises, but for a refusal that keeps its record. Build the answer inside: what can't be committed
+    must not be shown."""
     session: Session = db.session()
     try:
         yield session
         session.commit()
+    except ServiceError as error:
+        if error.keeps_record:
+            session.commit()
+        else:
+            session.rollback()
+        raise
     except BaseException:
         session.rollback()
         raise

@@ -333,3 +333,35 @@ def test_security_28_naughty_strings_break_no_search(client: FlaskClient, cast: 
         for body in ({"q": naughty}, {"cpf": naughty}, {"q": "ana", "cns": naughty}):
             answer = client.post(f"{URL}/search", json=body, headers=cast.reception.headers)
             assert answer.status_code in (200, 422), (body, answer.text)
+
+
+def test_security_23_many_duplicates_at_once_starve_nobody(
+    app: Flask, databases: Databases, settings: Settings, cast: Cast
+) -> None:
+    """Each refusal is counted on the request's own connection, so a burst of them takes no second ones."""
+    taken = make_cpf()
+    make_patient(databases, settings, "Dona do Número", cpf=taken)
+    prober = make_person(databases, cast.doctor2.actor.role, "Sonda")
+    statuses: list[int] = []
+
+    def register() -> None:
+        body = {"fullName": "Sondada", "sex": "UNKNOWN", "cpf": taken}
+        statuses.append(app.test_client().post("/api/patients", json=body, headers=prober.headers).status_code)
+
+    threads = [threading.Thread(target=register) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [409] * 5 + [429] * 5
+    with databases.session(Principal.WORKER) as session:
+        refusals = session.scalar(
+            select(func.count())
+            .select_from(AuditOutbox)
+            .where(
+                AuditOutbox.actor_id == prober.id,
+                AuditOutbox.action == "patient.lookup",
+                AuditOutbox.outcome == "refused",
+            )
+        )
+    assert refusals == 10

@@ -73,7 +73,7 @@ def create() -> Response:
     actor, here = current_actor(), runtime()
     data = read_json()
     content = as_model(PatientBody, data).sent()
-    with unit_of_work() as session, counted_duplicates(here.databases, session, actor, content):
+    with unit_of_work() as session, counted_duplicates(session, actor, content):
         patient_id, is_replay = create_once(
             session, actor, f"POST {COLLECTION}", data, "patient",
             lambda: create_patient(session, actor, here.cipher, content).patient.id,
@@ -102,7 +102,7 @@ def update(patient_id: uuid.UUID) -> Response:
         access = may_update_patient(session, actor, patient_id)
         body = as_model(PatientChange, data)
         content = body.sent(without=NOT_CONTENT)
-        with counted_duplicates(here.databases, session, actor, content):
+        with counted_duplicates(session, actor, content):
             access = update_patient(
                 session,
                 actor,
