@@ -146,6 +146,16 @@ def test_security_04_background_requests_are_no_sign_of_life(
     assert browser.get("/api/me", headers={"Sigilo-Background": "1"}).status_code == 401
 
 
+def test_security_04_an_open_pages_own_check_is_no_sign_of_life_whatever_it_says(
+    browser: Browser, make_login: MakeLogin, databases: Databases
+) -> None:
+    browser.sign_in(make_login())
+    age_session(databases, browser, "last_seen_at", "14 minutes")
+    assert browser.get("/live").status_code == 200
+    age_session(databases, browser, "last_seen_at", "2 minutes")
+    assert browser.get("/live").status_code == 401
+
+
 def test_security_04_a_session_ends_after_12_hours_whatever_happens(
     browser: Browser, make_login: MakeLogin, databases: Databases
 ) -> None:
