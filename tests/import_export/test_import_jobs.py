@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 from sqlalchemy import text
 
 from config import Principal
@@ -213,8 +214,10 @@ def test_the_worker_task_works_off_what_waits(clinic: Clinic, monkeypatch: pytes
         session.execute(text("UPDATE import_jobs SET state = 'CANCELLED' WHERE id = :id"), {"id": cancelled})
     upload(clinic, as_lines(whole_bundle()).encode())
     upload(clinic, b"{")
-    assert imports.run.run() == 2
-    assert imports.run.run() == 0
+    # An application of the test's own: another test may have made the worker's the current one.
+    task = Celery("imports", set_as_current=False).tasks["imports.run"]
+    assert task.run() == 2
+    assert task.run() == 0
     assert clinic.counts()["patients"] == 1
 
 
