@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     clinic_timezone: str = "America/Sao_Paulo"
     rate_limit_default: str = "20/minute"
     rate_limit_pages: str = "240/minute"
+    rate_limit_live: str = "600/minute"  # ten open pages of one person, each asking once a second
     rate_limit_anonymous: str = "60/minute"
     rate_limit_login: str = "30/minute"
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
@@ -136,7 +137,9 @@ class Settings(BaseSettings):
             raise ValueError("CLINIC_TIMEZONE must be an IANA zone such as America/Sao_Paulo") from error
         return value
 
-    @field_validator("rate_limit_default", "rate_limit_pages", "rate_limit_anonymous", "rate_limit_login")
+    @field_validator(
+        "rate_limit_default", "rate_limit_pages", "rate_limit_live", "rate_limit_anonymous", "rate_limit_login"
+    )
     @classmethod
     def _rate(cls, value: str) -> str:
         parse_rate(value)

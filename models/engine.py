@@ -2,61 +2,29 @@
 
 from __future__ import annotations
 
-import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session, sessionmaker
+
+from models.raw_connections import Connect, RawConnections, is_closed_by_server
 
 # A statement that takes longer than this is a fault, not a slow page; imports and backups set their own.
 STATEMENT_TIMEOUT_MS = 15_000
 LOCK_TIMEOUT_MS = 5_000
 
 
-def make_engine(url: str, *, pool_size: int = 5, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Engine:
-    """An engine over psycopg 3 for a libpq ``url`` (``postgresql://…``).
+def make_connect(url: str, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Connect:
+    """What opens a connection to a libpq ``url`` (``postgresql://…``) with our time-outs."""
 
-    An idle connection that the server has closed is found before use without a round trip, so a restarted
-    server costs a reconnect and not an error.
-    """
-    engine = create_engine(
-        "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(
-            url,
-            connect_timeout=5,
-            application_name="sigilo",
-            prepare_threshold=3,
-        ),
-        pool_size=pool_size,
-        max_overflow=2,
-        pool_timeout=5,
-        pool_recycle=1800,
-        pool_reset_on_return=None,  # _switch_modes_lazily does it
-        hide_parameters=True,  # parameters are patient data; exception texts end up in logs
-    )
-    _set_timeouts(engine, statement_timeout_ms)
-    event.listen(engine, "checkout", _refuse_closed)
-    _switch_modes_lazily(engine)
-    return engine
-
-
-def _refuse_closed(connection: psycopg.Connection[Any], *_: Any) -> None:
-    """An idle connection has nothing to say: if its socket is readable, what it says is goodbye."""
-    poller = select.poll()
-    poller.register(connection.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
-    if poller.poll(0):
-        raise DisconnectionError("the server closed this connection")
-
-
-def _set_timeouts(engine: Engine, statement_timeout_ms: int) -> None:
-    @event.listens_for(engine, "connect")
-    def set_timeouts(connection: psycopg.Connection[Any], _: Any) -> None:
-        connection.autocommit = True
+    def connect() -> psycopg.Connection[Any]:
+        connection: psycopg.Connection[Any] = psycopg.connect(
+            url, connect_timeout=5, application_name="sigilo", prepare_threshold=3, autocommit=True
+        )
         connection.execute(
             f"SET statement_timeout = {int(statement_timeout_ms)}; SET lock_timeout = {LOCK_TIMEOUT_MS};"
             "SET idle_in_transaction_session_timeout = 60000; SET TimeZone = 'UTC'; SET DateStyle = 'ISO';"
@@ -65,22 +33,33 @@ def _set_timeouts(engine: Engine, statement_timeout_ms: int) -> None:
             "SET plan_cache_mode = force_generic_plan"
         )
         connection.autocommit = False
+        return connection
+
+    return connect
 
 
-def _switch_modes_lazily(engine: Engine) -> None:
-    """A connection stays in the mode it was last used in: switching back and forth, and rolling back nothing,
-    costs an audited read a tenth of its time. Sessions switch when they begin, raw reads when they need to."""
+def make_engine(url: str, *, pool_size: int = 5, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Engine:
+    """An engine over psycopg 3 for a libpq ``url``.
 
-    @event.listens_for(engine, "engine_connect")
-    def leave_autocommit(connection: Connection) -> None:
-        driver: Any = connection.connection.driver_connection
-        if driver.autocommit:
-            driver.autocommit = False
+    An idle connection that the server has closed is found before use without a round trip, so a restarted
+    server costs a reconnect and not an error.
+    """
+    engine = create_engine(
+        "postgresql+psycopg://",
+        creator=make_connect(url, statement_timeout_ms),
+        pool_size=pool_size,
+        max_overflow=2,
+        pool_timeout=5,
+        pool_recycle=1800,
+        hide_parameters=True,  # parameters are patient data; exception texts end up in logs
+    )
+    event.listen(engine, "checkout", _refuse_closed)
+    return engine
 
-    @event.listens_for(engine, "reset")
-    def roll_back(driver: psycopg.Connection[Any], *_: Any) -> None:
-        if driver.pgconn.transaction_status != TransactionStatus.IDLE:
-            driver.rollback()
+
+def _refuse_closed(connection: psycopg.Connection[Any], *_: Any) -> None:
+    if is_closed_by_server(connection):
+        raise DisconnectionError("the server closed this connection")
 
 
 class Databases:
@@ -90,6 +69,7 @@ class Databases:
         self._urls = urls
         self._pool_size = pool_size
         self._engines: dict[str, Engine] = {}
+        self._raw: dict[str, RawConnections] = {}
 
     def engine(self, principal: str) -> Engine:
         engine = self._engines.get(principal)
@@ -106,21 +86,20 @@ class Databases:
     @contextmanager
     def autocommit(self, principal: str) -> Iterator[psycopg.Connection[Any]]:
         """A raw connection whose every statement is its own transaction: the way of audited reads."""
-        pooled = self.engine(principal).raw_connection()
-        connection = pooled.driver_connection
-        assert connection is not None  # noqa: S101  (for the type checker: a fresh check-out has one)
+        raw = self._raw.get(principal)
+        if raw is None:
+            fresh = RawConnections(make_connect(self._urls[principal]), keep=self._pool_size)
+            raw = self._raw.setdefault(principal, fresh)
+        connection = raw.take()
         try:
-            if not connection.autocommit:
-                connection.autocommit = True
             yield connection
-        except BaseException:
-            if connection.closed or connection.broken:
-                pooled.invalidate()
-            raise
         finally:
-            pooled.close()
+            raw.give_back(connection)
 
     def dispose(self) -> None:
         for engine in self._engines.values():
             engine.dispose()
+        for raw in self._raw.values():
+            raw.close()
         self._engines.clear()
+        self._raw.clear()

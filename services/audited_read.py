@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from config import Principal
@@ -63,9 +62,20 @@ def _one(connection: psycopg.Connection[Any], statement: str, parameters: Mappin
     """The row as a dictionary. The statement is rewritten to PostgreSQL's own parameters once and for all, so
     that the driver has nothing to parse at every call."""
     numbered, names = _numbered(statement)
-    cursor = psycopg.RawCursor(connection, row_factory=dict_row)
+    cursor = psycopg.RawCursor(connection)
     cursor.execute(numbered, [parameters[name] for name in names])
-    return cursor.fetchone()
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    columns = _columns.get(numbered)
+    if columns is None:
+        columns = _columns[numbered] = tuple(column.name for column in cursor.description or ())
+    return dict(zip(columns, row, strict=True))
+
+
+# The names of a statement's columns, which psycopg's dict_row would work out at every call. As bounded as the
+# statements are: those that ``_numbered`` rewrote.
+_columns: dict[bytes, tuple[str, ...]] = {}
 
 
 @lru_cache(maxsize=1024)

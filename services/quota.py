@@ -23,6 +23,7 @@ class Bucket(StrEnum):
 
     API = "api"  # bearer tokens: per user, or per token with a quota of its own
     PAGES = "pages"  # people at a browser, per user
+    LIVE = "live"  # open pages asking whether anything changed, per user
     ANONYMOUS = "anonymous"  # everybody else, per address
     LOGIN = "login"  # attempts to sign in, per address
 

@@ -93,6 +93,7 @@ def make_settings(urls: dict[str, str], redis_url: str, home: Path, **overrides:
         # All tests come from one address; those about quotas state their own.
         "rate_limit_anonymous": "1000000/minute",
         "rate_limit_pages": "1000000/minute",
+        "rate_limit_live": "1000000/minute",
         **{f"database_url_{principal}": url for principal, url in urls.items()},
     }
     return load_settings(**(values | overrides))

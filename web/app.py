@@ -14,6 +14,8 @@ from config import PRODUCT_NAME, PRODUCT_VERSION, Settings
 from models.engine import Databases
 from observability.logging import configure_logging
 from web.authentication import register_login
+from web.clock import register_clock
+from web.compression import register_compression
 from web.csrf import BoundSessions
 from web.database import register_database
 from web.gate import Gate
@@ -44,12 +46,14 @@ def make_app(settings: Settings, databases: Databases | None = None, *, groups: 
     csrf = CSRFProtect(app)
     gate = Gate(settings, csrf)
 
+    register_compression(app)
     register_problems(app)
     register_database(app)
     register_login(app)
     gate.register(app, register_limiter(app))
     register_metrics(app)
     register_languages(app, settings)
+    register_clock(app)
     register_static(app)
     register_routes(app, groups)
     gate.open(app)
@@ -79,6 +83,7 @@ def _configure(app: Flask, settings: Settings) -> None:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(
         product=PRODUCT_NAME, product_version=PRODUCT_VERSION, clinic_name=settings.clinic_name
     )

@@ -74,7 +74,7 @@ class Gate:
         if identity is not None and identity.token_id is not None:
             spend_api_quota(settings, identity)
         else:
-            choose_bucket(settings, identity, is_sign_in=route is not None and route.limit is Limit.LOGIN)
+            choose_bucket(settings, identity, None if route is None else route.limit)
         return None
 
     def pass_guard(self) -> Any:

@@ -38,6 +38,7 @@ class Limit(StrEnum):
 
     STANDARD = "standard"  # by who calls: token, person at a browser, or address
     LOGIN = "login"  # attempts to sign in: the address, apart from everything else
+    LIVE = "live"  # what open pages ask by themselves: apart, so that it uses up nobody's clicks
     NONE = "none"  # health and static files
 
 

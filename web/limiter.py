@@ -20,6 +20,7 @@ from services.errors import QuotaExceeded
 from services.login_failures import address_key
 from services.quota import Bucket, Decision, Quotas
 from services.quota_log import Spender
+from web.guards import Limit
 from web.problems import on_service_error
 from web.runtime import runtime
 
@@ -105,12 +106,14 @@ def spend_api_quota(settings: Settings, identity: Identity) -> None:
             raise refusal(Bucket.API, decision)
 
 
-def choose_bucket(settings: Settings, identity: Identity | None, *, is_sign_in: bool) -> None:
+def choose_bucket(settings: Settings, identity: Identity | None, limit: Limit | None) -> None:
     """Say which bucket Flask-Limiter counts this request in, and at what rate."""
-    if is_sign_in:
+    if limit is Limit.LOGIN:
         bucket, rate, owner = Bucket.LOGIN, settings.rate_limit_login, f"ip:{address_key(g.address)}"
     elif identity is None:
         bucket, rate, owner = Bucket.ANONYMOUS, settings.rate_limit_anonymous, f"ip:{address_key(g.address)}"
+    elif limit is Limit.LIVE:
+        bucket, rate, owner = Bucket.LIVE, settings.rate_limit_live, f"u:{identity.user_id}"
     else:
         bucket, rate, owner = Bucket.PAGES, settings.rate_limit_pages, f"u:{identity.user_id}"
     g.bucket, g.rate, g.quota_key = bucket, rate, f"{bucket.value}:{owner}"

@@ -17,10 +17,13 @@ from werkzeug.exceptions import HTTPException
 
 from observability.metrics import REFUSALS
 from services import errors
+from web.forms.sentences import said
+from web.htmx import is_htmx, show_again
 from web.refusal import audit_refusal
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_SECONDS = 5
+EXPLAINED = frozenset({403, 409, 410, 422})  # statuses whose service sentence a person should read
 log = structlog.get_logger()
 
 # Service error → status and type. The most special first.
@@ -63,8 +66,10 @@ def problem(
     status: int, detail: str, *, name: str = "about:blank", headers: dict[str, str] | None = None, **members: Any
 ) -> Response:
     """The answer for ``status``: problem+json, or an HTML page when a browser asked for one."""
-    if wants_page():
-        answer = Response(error_page(status, detail), status, mimetype="text/html")
+    if wants_page() or is_fragment():
+        retry_after = (headers or {}).get("Retry-After")
+        answer = Response(error_page(status, detail, retry_after), status, mimetype="text/html")
+        show_again(answer, into="problems")
     else:
         body = {
             "type": name if name == "about:blank" else f"urn:sigilo:problem:{name}",
@@ -79,10 +84,15 @@ def problem(
     return answer
 
 
-def error_page(status: int, detail: str) -> str:
-    """A page that says what happened; a plainer one when even that can't be rendered."""
+def error_page(status: int, detail: str, retry_after: str | None = None) -> str:
+    """A page, or the part of one that htmx puts into an open page, that says what happened; a plainer one when
+    even that can't be rendered. Sentences of services explain a refusal; others add nothing for a person."""
+    template = "errors/_problem.html" if is_fragment() else "errors/error.html"
+    shown = said(detail) if status in EXPLAINED else None
     try:
-        return render_template("errors/error.html", status=status, detail=detail, request_id=g.get("request_id"))
+        return render_template(
+            template, status=status, detail=shown, request_id=g.get("request_id"), retry_after=retry_after
+        )
     except Exception:  # an error page must not fail
         log.exception("error_page_failed")
         return f"<!doctype html><title>{status}</title><h1>{status} {HTTPStatus(status).phrase}</h1>"
@@ -94,6 +104,11 @@ def wants_page() -> bool:
         return False
     accepted = request.accept_mimetypes
     return accepted["text/html"] > accepted["application/json"]
+
+
+def is_fragment() -> bool:
+    """Whether the problem goes into a page that is open. The API answers JSON whoever asks."""
+    return is_htmx() and not request.path.startswith("/api/")
 
 
 def register_problems(app: Flask) -> None:

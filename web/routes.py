@@ -5,7 +5,26 @@ from __future__ import annotations
 from web import health, metrics, static_files
 from web.api import audit, care, docs, imports, me, patients, records, visits
 from web.guards import Routes
-from web.views import account, home, live
+from web.views import (
+    account,
+    drafts,
+    emergency_accesses,
+    invitations,
+    live,
+    notifications,
+    patient_form,
+    rate_limits,
+    record_form,
+    system,
+    users,
+    worklist,
+)
+from web.views import audit as audit_pages
+from web.views import imports as imports_pages
+from web.views import me as me_pages
+from web.views import patients as patients_pages
+from web.views import records as records_pages
+from web.views import visits as visits_pages
 
 GROUPS: tuple[Routes, ...] = (
     health.routes,
@@ -20,6 +39,21 @@ GROUPS: tuple[Routes, ...] = (
     audit.routes,
     imports.routes,
     account.routes,
-    home.routes,
     live.routes,
+    worklist.routes,
+    visits_pages.routes,
+    records_pages.routes,
+    record_form.routes,
+    drafts.routes,
+    patients_pages.routes,
+    patient_form.routes,
+    emergency_accesses.routes,
+    notifications.routes,
+    audit_pages.routes,
+    me_pages.routes,
+    users.routes,
+    invitations.routes,
+    rate_limits.routes,
+    system.routes,
+    imports_pages.routes,
 )

@@ -26,14 +26,17 @@ from web.guards import route_table
 UNKNOWN = uuid.UUID("01900000-0000-7000-8000-00000000dead")
 
 
-def api_routes(app: Flask) -> list[tuple[str, str]]:
-    return [
-        (method, route.rule) for route in route_table(app).values() for method in route.methods if route.guard.signed_in
-    ]
+def guarded_routes(app: Flask, *, is_api: bool) -> set[tuple[str, str]]:
+    return {
+        (method, route.rule)
+        for route in route_table(app).values()
+        for method in route.methods
+        if route.guard.signed_in and route.is_api is is_api
+    }
 
 
 def test_security_19_every_guarded_route_has_an_expectation(app: Flask) -> None:
-    routes = set(api_routes(app))
+    routes = guarded_routes(app, is_api=True)
     assert routes - set(TABLE) - SESSION_ONLY == set(), "routes without an expectation"
     assert set(TABLE) | SESSION_ONLY <= routes, "expectations without a route"
 

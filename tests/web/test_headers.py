@@ -38,7 +38,7 @@ def every_kind_of_answer(app: Flask, cast: Cast) -> dict[str, TestResponse]:
         "redirect": client.get("/", headers={"Accept": "text/html"}),
         "json": client.get("/api/me", headers=bearer),
         "empty": client.get("/api/openapi.json", headers={"If-None-Match": "*"}),
-        "static": client.get(static_url("css/sigilo.css")),
+        "static": client.get(static_url("css/tokens.css")),
         "not found": client.get("/nothing-here"),
         "static not found": client.get("/static/0/nothing"),
         "wrong method": client.delete("/login"),
@@ -100,8 +100,8 @@ def test_security_17_no_template_asks_for_eval_or_inline_code(template: Path) ->
 
 def test_static_files_are_served_by_fingerprint_only(app: Flask) -> None:
     client = Browser(app).client
-    assert client.get(static_url("css/sigilo.css")).mimetype == "text/css"
-    for path in ("/static/css/sigilo.css", "/static/000000000000/css/sigilo.css", "/static/x/../../web/app.py"):
+    assert client.get(static_url("css/tokens.css")).mimetype == "text/css"
+    for path in ("/static/css/tokens.css", "/static/000000000000/css/tokens.css", "/static/x/../../web/app.py"):
         assert client.get(path).status_code == 404
 
 

@@ -22,6 +22,7 @@ from web.authentication import current_actor
 from web.csrf import drop_cookie, session_cookie, set_cookie, visit_cookie
 from web.database import anonymous_work
 from web.guards import PUBLIC, SIGNED_IN, Limit, Routes
+from web.htmx import go, show
 from web.languages import LANGUAGES, language_cookie
 from web.runtime import runtime
 
@@ -77,7 +78,7 @@ def logout() -> Any:
 
 
 def password() -> Any:
-    return render_template("account/password.html", errors={})
+    return show("account/password.html", errors={})
 
 
 def change_password() -> Any:
@@ -96,7 +97,7 @@ def change_password() -> Any:
             take_back(session, attempt)
     except Invalid as error:
         return _password_form({item.pointer.strip("/"): _explain(item.pointer) for item in error.errors})
-    return redirect("/", 303)
+    return go("/", done="password-changed")
 
 
 def language() -> Any:
@@ -120,7 +121,7 @@ def _form(error: str | None = None, status: int = 200) -> Response:
 
 
 def _password_form(errors: dict[str, str], status: int = 422) -> Response:
-    return make_response(render_template("account/password.html", errors=errors), status)
+    return show("account/password.html", status=status, errors=errors)
 
 
 def _explain(pointer: str) -> str:

@@ -1,51 +1,25 @@
-"""The pages in a real Chromium, under the real policy, from the real server."""
+"""Signing in and out, languages, and the description of the API, as somebody sees them who is not signed in."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from config import Settings
-from tests.browser import chromium_path
+from tests.e2e.conftest import PHONE, listen
 from tests.web.conftest import Login
-from tests.web.live_server import LiveServer, live_server
-
-pytestmark = pytest.mark.browser
-PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def web(settings: Settings, home: Path) -> Iterator[LiveServer]:
-    with live_server(settings, home, RATE_LIMIT_ANONYMOUS="10000/minute", RATE_LIMIT_LOGIN="1000/minute") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Chromium]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
+from tests.web.live_server import LiveServer
 
 
 @pytest.fixture
-def page(chromium: Chromium, web: LiveServer) -> Iterator[Page]:
+def page(chromium: Chromium, site: LiveServer) -> Iterator[Page]:
     """A tab that speaks Portuguese. Whatever the policy refuses, or a script throws, fails the test."""
-    context = chromium.new_context(locale="pt-BR", base_url=web.url)
-    made, complaints = context.new_page(), []
-
-    def listen(message: ConsoleMessage) -> None:
-        # A refused sign-in is an answer of 401, which Chromium reports as well.
-        if message.type == "error" and "status of 40" not in message.text:
-            complaints.append(message.text)
-
-    made.on("console", listen)
-    made.on("pageerror", lambda error: complaints.append(str(error)))
+    context = chromium.new_context(locale="pt-BR", base_url=site.url)
+    made, complaints = context.new_page(), list[str]()
+    listen(made, complaints)
     yield made
     context.close()
     assert complaints == []
@@ -113,7 +87,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(path: str, page: Pa
 def test_a_phone_can_sign_out(page: Page, make_login: Callable[..., Login]) -> None:
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     sign_in(page, make_login())
-    expect(page.get_by_text("Sigilo 1.0.0")).to_be_visible()
+    expect(page.locator(".foot")).to_contain_text("Sigilo 1.0.0")
     page.get_by_role("button", name="Sair").click()
     expect(page.locator("h1")).to_have_text("Entrar")
 

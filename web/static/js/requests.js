@@ -1,0 +1,33 @@
+// htmx's requests: which of them are the page's own, what to do when one fails, and where the focus goes.
+"use strict";
+
+(() => {
+  const offline = document.getElementById("offline");
+
+  // What a page asks by itself is no sign of life: it must not keep a session open (SECURITY 4).
+  document.addEventListener("htmx:config:request", (event) => {
+    const { sourceElement, sourceEvent, request } = event.detail.ctx;
+    const byItself = sourceEvent && (sourceEvent.type === "sigilo:changed" || sourceEvent.type === "every" || sourceEvent.type === "load");
+    if (byItself || sourceElement.closest("[data-background]")) request.headers["Sigilo-Background"] = "1";
+  });
+
+  document.addEventListener("htmx:error", (event) => {
+    // A request that reached nobody; answers with an error status are shown by themselves.
+    if (event.detail.error instanceof TypeError) offline.hidden = false;
+  });
+  document.addEventListener("htmx:after:request", () => { offline.hidden = true; });
+  window.addEventListener("offline", () => { offline.hidden = false; });
+  window.addEventListener("online", () => { offline.hidden = true; });
+
+  // A problem is read out and seen; one swap later it is history.
+  document.addEventListener("htmx:after:swap", (event) => {
+    const problems = document.getElementById("problems");
+    const { ctx } = event.detail;
+    if (ctx && ctx.target !== problems && !ctx.request.headers["Sigilo-Background"]) problems.replaceChildren();
+    const wanted = document.querySelector("[data-focus]");
+    if (wanted) {
+      wanted.removeAttribute("data-focus");
+      wanted.focus();
+    }
+  });
+})();
