@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gettext
 import re
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from babel.messages.extract import extract_from_dir
-from babel.messages.mofile import read_mo
+from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from flask import Flask
 
@@ -32,9 +33,9 @@ def first(id: str | list[str] | tuple[str, ...]) -> str:
     return id if isinstance(id, str) else id[0]
 
 
-def forms(string: str | tuple[str, ...] | list[str]) -> list[str]:
+def forms(string: str | tuple[str, ...] | list[str] | None) -> list[str]:
     """A translation, or each of its plural forms."""
-    return [string] if isinstance(string, str) else list(string)
+    return [string] if isinstance(string, str) else list(string or [""])
 
 
 def catalogue(language: str, suffix: str) -> Path:
@@ -60,11 +61,10 @@ def test_every_text_is_translated_to_portuguese() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_compiled_catalogue_is_current(language: str) -> None:
-    with catalogue(language, "po").open("rb") as source, catalogue(language, "mo").open("rb") as compiled:
-        wanted = {first(each.id): forms(each.string) for each in read_po(source) if each.id and any(forms(each.string))}
-        assert {
-            first(each.id): forms(each.string) for each in read_mo(compiled) if each.id and any(forms(each.string))
-        } == wanted
+    compiled = BytesIO()
+    with catalogue(language, "po").open("rb") as source:
+        write_mo(compiled, read_po(source))
+    assert catalogue(language, "mo").read_bytes() == compiled.getvalue(), "run scripts/translations"
     with catalogue(language, "mo").open("rb") as compiled:
         assert gettext.GNUTranslations(compiled).charset() == "utf-8"
 
