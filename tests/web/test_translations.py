@@ -61,10 +61,10 @@ def test_every_text_is_translated_to_portuguese() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_compiled_catalogue_is_current(language: str) -> None:
-    compiled = BytesIO()
+    wanted = BytesIO()
     with catalogue(language, "po").open("rb") as source:
-        write_mo(compiled, read_po(source))
-    assert catalogue(language, "mo").read_bytes() == compiled.getvalue(), "run scripts/translations"
+        write_mo(wanted, read_po(source))
+    assert catalogue(language, "mo").read_bytes() == wanted.getvalue(), "run scripts/translations"
     with catalogue(language, "mo").open("rb") as compiled:
         assert gettext.GNUTranslations(compiled).charset() == "utf-8"
 
