@@ -18,7 +18,8 @@ SERVER_MS_MAX = 60.0  # p95
 FIRST_BYTES_MAX, LATER_BYTES_MAX = 100_000, 25_000  # compressed, with everything the page loads; without
 STATIC = re.compile(r'(?:href|src)="(/static/[^"]+)"')
 TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
-RECORD, PATIENT = re.compile(r'href="(/medical-records/[0-9a-f-]{36})"'), re.compile(r'href="(/patients/[0-9a-f-]{36})"')
+RECORD = re.compile(r'href="(/medical-records/[0-9a-f-]{36})"')
+PATIENT = re.compile(r'href="(/patients/[0-9a-f-]{36})"')
 
 # Role → pages; {record} and {patient} are the first that its lists show.
 PAGES = {

