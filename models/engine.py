@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session, sessionmaker
 
-from models.raw_connections import Connect, RawConnections, is_closed_by_server
+from models.raw_connection import RawConnection
+from models.raw_connections import RawConnections, is_closed_by_server
 
 # A statement that takes longer than this is a fault, not a slow page; imports and backups set their own.
 STATEMENT_TIMEOUT_MS = 15_000
 LOCK_TIMEOUT_MS = 5_000
 
+Driver = TypeVar("Driver", bound=psycopg.Connection[Any])
 
-def make_connect(url: str, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Connect:
-    """What opens a connection to a libpq ``url`` (``postgresql://…``) with our time-outs."""
 
-    def connect() -> psycopg.Connection[Any]:
-        connection: psycopg.Connection[Any] = psycopg.connect(
+def make_connect(
+    kind: type[Driver], url: str, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
+) -> Callable[[], Driver]:
+    """What opens a connection of ``kind`` to a libpq ``url`` (``postgresql://…``) with our time-outs."""
+
+    def connect() -> Driver:
+        connection = kind.connect(
             url, connect_timeout=5, application_name="sigilo", prepare_threshold=3, autocommit=True
         )
         connection.execute(
@@ -46,7 +51,7 @@ def make_engine(url: str, *, pool_size: int = 5, statement_timeout_ms: int = STA
     """
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=make_connect(url, statement_timeout_ms),
+        creator=make_connect(psycopg.Connection, url, statement_timeout_ms),
         pool_size=pool_size,
         max_overflow=2,
         pool_timeout=5,
@@ -84,11 +89,11 @@ class Databases:
             yield session
 
     @contextmanager
-    def autocommit(self, principal: str) -> Iterator[psycopg.Connection[Any]]:
+    def autocommit(self, principal: str) -> Iterator[RawConnection]:
         """A raw connection whose every statement is its own transaction: the way of audited reads."""
         raw = self._raw.get(principal)
         if raw is None:
-            fresh = RawConnections(make_connect(self._urls[principal]), keep=self._pool_size)
+            fresh = RawConnections(make_connect(RawConnection, self._urls[principal]), keep=self._pool_size)
             raw = self._raw.setdefault(principal, fresh)
         connection = raw.take()
         try:

@@ -15,7 +15,9 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
-Connect = Callable[[], "psycopg.Connection[Any]"]
+from models.raw_connection import RawConnection
+
+Connect = Callable[[], RawConnection]
 
 
 class RawConnections:
@@ -25,9 +27,9 @@ class RawConnections:
         """``keep``: how many may lie idle; what comes back beyond that is closed."""
         self._connect = connect
         self._keep = keep
-        self._idle: deque[psycopg.Connection[Any]] = deque()  # its ends are safe to use from any thread
+        self._idle: deque[RawConnection] = deque()  # its ends are safe to use from any thread
 
-    def take(self) -> psycopg.Connection[Any]:
+    def take(self) -> RawConnection:
         """An idle connection, else a new one. Raises psycopg.OperationalError when the server can't be reached."""
         while self._idle:
             try:
@@ -39,9 +41,10 @@ class RawConnections:
             connection.close()
         connection = self._connect()
         connection.autocommit = True
+        connection.prepare_threshold = None
         return connection
 
-    def give_back(self, connection: psycopg.Connection[Any]) -> None:
+    def give_back(self, connection: RawConnection) -> None:
         """Keep ``connection`` for the next one, without what its user may have left open."""
         try:
             if not connection.closed and connection.pgconn.transaction_status != TransactionStatus.IDLE:

@@ -66,7 +66,7 @@ FROM found f
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom a token or session belongs to, as the database has it now. In the order of the statements' columns."""
+    """Whom a token or session belongs to, as the database has it now: the statements' columns."""
 
     user_id: uuid.UUID
     role: str
@@ -92,13 +92,12 @@ def find_token(databases: Databases, token: str) -> Identity | None:
     if not token.startswith(TOKEN_PREFIX) or len(token) > SECRET_MAX:
         return None
     with databases.autocommit(Principal.ANONYMOUS) as connection:
-        row = connection.execute(LOOK_UP_BEARER, {"hash": secret_hash(token)}).fetchone()
+        row = connection.first_row(LOOK_UP_BEARER, {"hash": secret_hash(token)})
         if row is None:
             return None
-        identity = Identity(*row[:-1])
-        if row[-1]:
-            connection.execute(NOTE_USE, {"id": identity.token_id})
-    return identity
+        if row.pop("is_news"):
+            connection.execute(NOTE_USE, {"id": row["token_id"]})
+    return Identity(**row)
 
 
 def find_session(databases: Databases, secret: str, *, is_background: bool) -> Identity | None:
@@ -113,5 +112,5 @@ def find_session(databases: Databases, secret: str, *, is_background: bool) -> I
 
 def _one(databases: Databases, statement: str, parameters: dict[str, Any]) -> Identity | None:
     with databases.autocommit(Principal.ANONYMOUS) as connection:
-        row = connection.execute(statement, parameters).fetchone()
-    return None if row is None else Identity(*row)
+        row = connection.first_row(statement, parameters)
+    return None if row is None else Identity(**row)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import psycopg
 import pytest
@@ -13,6 +12,7 @@ from sqlalchemy import event
 
 from config import Principal, Settings
 from models.engine import Databases
+from models.raw_connection import RawConnection
 from services.field_encryption import field_cipher
 from services.record_create import NewRecord, create_record
 from services.record_get import get_record
@@ -51,21 +51,23 @@ def busy(databases: Databases, settings: Settings, cast: Cast) -> uuid.UUID:
 
 
 def statements_sent(databases: Databases, act: Callable[[], object]) -> int:
-    """How often ``act`` calls the driver's execute: each call is one statement and one round trip."""
-    count = 0
-    original = psycopg.Cursor.execute
-
-    def counting(self: Any, *args: Any, **kwargs: Any) -> Any:
-        nonlocal count
-        count += 1
-        return original(self, *args, **kwargs)
-
-    psycopg.Cursor.execute = counting  # type: ignore[method-assign]
-    try:
+    """How often ``act`` sends a statement, by either way to the driver: each is one round trip."""
+    sent: list[object] = []
+    with databases.autocommit(Principal.STAFF):
+        pass  # a new connection sends its settings, which is no part of the act
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in ((psycopg.Cursor, "execute"), (RawConnection, "first_row")):
+            patch.setattr(owner, name, _noting(getattr(owner, name), sent))
         act()
-    finally:
-        psycopg.Cursor.execute = original  # type: ignore[method-assign]
-    return count
+    return len(sent)
+
+
+def _noting(original: Callable[..., object], sent: list[object]) -> Callable[..., object]:
+    def noting(self: object, statement: object, *args: object, **kwargs: object) -> object:
+        sent.append(statement)
+        return original(self, statement, *args, **kwargs)
+
+    return noting
 
 
 def test_an_audited_read_is_one_statement_however_long_the_page(
