@@ -7,6 +7,7 @@ import time
 from celery import shared_task
 
 from observability.task_metrics import EVENTS_SEALED
+from services.audit_drain import BATCH
 from services.audit_drain import drain as seal
 from services.audit_drain import ensure_partitions
 from tasks.base import BaseTask
@@ -17,16 +18,19 @@ DRAIN_SECONDS = 20.0
 # No retry: the scheduler wakes it again within two seconds while anything waits.
 @shared_task(name="audit.drain", bind=True, autoretry_for=(), soft_time_limit=60, time_limit=90)  # type: ignore[untyped-decorator]
 def drain(self: BaseTask) -> int:
-    """Seal what waits, a transaction a batch, until nothing does or twenty seconds have passed."""
+    """Seal what waits, a transaction a batch, until nothing does or twenty seconds have passed.
+
+    A batch with room left took all there was. What was committed since then has its own wake-up on the way.
+    """
     deadline = time.monotonic() + DRAIN_SECONDS
     sealed = 0
     while time.monotonic() < deadline:
         with self.transaction() as session:
             drained = seal(session)
-        if drained.count == 0:
-            break
         sealed += drained.count
         EVENTS_SEALED.inc(drained.count)
+        if drained.count < BATCH:
+            break
     return sealed
 
 
