@@ -7,9 +7,8 @@ import time
 from celery import shared_task
 
 from observability.task_metrics import EVENTS_SEALED
-from services.audit_drain import BATCH
+from services.audit_drain import BATCH, ensure_partitions
 from services.audit_drain import drain as seal
-from services.audit_drain import ensure_partitions
 from tasks.base import BaseTask
 
 DRAIN_SECONDS = 20.0

@@ -1,0 +1,173 @@
+"""Connections for raw reads: what is kept between uses, and that their short way answers as a cursor does."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import errors
+from psycopg.pq import TransactionStatus
+
+from config import Principal
+from models import raw_connection
+from models.engine import make_connect
+from models.raw_connection import RawConnection
+from models.raw_connections import RawConnections
+from tests.servers import DatabaseServer
+
+pytestmark = pytest.mark.database
+
+KEEP = 2
+ECHO = "SELECT %(a)s::int AS a, %(b)s::text AS b, %(a)s::int + 1 AS next"
+
+
+@pytest.fixture
+def url(server: DatabaseServer, database: str) -> str:
+    return server.urls(database)[Principal.STAFF]
+
+
+@pytest.fixture
+def kept(url: str) -> Iterator[RawConnections]:
+    made = RawConnections(make_connect(RawConnection, url), keep=KEEP)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def connection(kept: RawConnections) -> Iterator[RawConnection]:
+    taken = kept.take()
+    yield taken
+    kept.give_back(taken)
+
+
+def number(connection: psycopg.Connection[Any]) -> int:
+    return connection.info.backend_pid
+
+
+def end(server: DatabaseServer, connection: psycopg.Connection[Any]) -> None:
+    """End ``connection`` at the server, and wait until it is gone."""
+    with psycopg.connect(server.maintenance_url, autocommit=True) as superuser:
+        ended = superuser.execute("SELECT pg_terminate_backend(%s, 10000)", (number(connection),)).fetchone()
+    assert ended == (True,)
+
+
+def test_what_was_given_back_last_is_given_out_first(kept: RawConnections) -> None:
+    first, second = kept.take(), kept.take()
+    kept.give_back(first)
+    kept.give_back(second)
+    assert [kept.take(), kept.take()] == [second, first]
+    first.close()
+    second.close()
+
+
+def test_each_statement_is_its_own_transaction(connection: RawConnection) -> None:
+    connection.execute("SELECT 1")
+    assert connection.pgconn.transaction_status == TransactionStatus.IDLE
+
+
+def test_what_the_server_closed_is_replaced_by_a_new_one(server: DatabaseServer, kept: RawConnections) -> None:
+    old = kept.take()
+    kept.give_back(old)
+    end(server, old)
+    new = kept.take()
+    assert new is not old and old.closed
+    assert new.first_row(ECHO, {"a": 1, "b": "x"}) == {"a": 1, "b": "x", "next": 2}
+    kept.give_back(new)
+
+
+def test_what_broke_in_use_is_not_kept(server: DatabaseServer, kept: RawConnections) -> None:
+    broken = kept.take()
+    end(server, broken)
+    with pytest.raises(psycopg.OperationalError):
+        broken.first_row("SELECT 1 AS a", {})
+    kept.give_back(broken)
+    assert kept.take() is not broken
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_was_left_in_a_transaction_is_rolled_back(kept: RawConnections, *, fails: bool) -> None:
+    taken = kept.take()
+    taken.execute("BEGIN")
+    taken.execute("SELECT set_config('sigilo.patient_id', 'somebody', true)")
+    if fails:
+        with pytest.raises(errors.DivisionByZero):
+            taken.execute("SELECT 1 / 0")
+    kept.give_back(taken)
+    again = kept.take()
+    assert again is taken and again.pgconn.transaction_status == TransactionStatus.IDLE
+    row = again.first_row("SELECT current_setting('sigilo.patient_id', true) AS who", {})
+    assert row is not None and row["who"] in (None, "")
+    kept.give_back(again)
+
+
+def test_no_more_are_kept_than_may_be(kept: RawConnections) -> None:
+    taken = [kept.take() for _ in range(KEEP + 1)]
+    for each in taken:
+        kept.give_back(each)
+    assert [each.closed for each in taken] == [False] * KEEP + [True]
+    kept.close()
+    assert all(each.closed for each in taken)
+
+
+def test_a_server_that_is_away_is_an_error_at_once(url: str, tmp_path: Any) -> None:
+    away = RawConnections(make_connect(RawConnection, f"postgresql://nobody@/none?host={tmp_path}"), keep=KEEP)
+    started = time.monotonic()
+    with pytest.raises(psycopg.OperationalError):
+        away.take()
+    assert time.monotonic() - started < 2
+
+
+def test_the_short_way_gives_what_a_cursor_gives(connection: RawConnection) -> None:
+    some_id = uuid.uuid4()
+    statement = """
+        SELECT %(id)s::uuid AS id, %(none)s::text AS none, ARRAY['a', 'b'] AS texts, now() AS at, %(b)s::bytea AS b
+    """
+    values = {"id": some_id, "none": None, "b": b"\0\xff"}
+    with connection.transaction():
+        row = connection.first_row(statement, values)
+        assert row is not None
+        assert tuple(row.values()) == connection.execute(statement, values).fetchone()
+    assert list(row) == ["id", "none", "texts", "at", "b"]
+
+
+def test_the_short_way_gives_the_first_row_or_none(connection: RawConnection) -> None:
+    statement = "SELECT n FROM generate_series(1, %(n)s::int) AS n"
+    assert connection.first_row(statement, {"n": 3}) == {"n": 1}
+    assert connection.first_row(statement, {"n": 0}) is None
+
+
+def test_the_short_way_raises_what_a_cursor_raises(connection: RawConnection) -> None:
+    for statement in ("SELECT 1 / 0", "SELECT nothing", "no SQL"):
+        with pytest.raises(psycopg.Error) as by_cursor:
+            connection.execute(statement)
+        with pytest.raises(psycopg.Error) as by_short_way:
+            connection.first_row(statement, {})
+        assert by_short_way.type is by_cursor.type
+        assert by_short_way.value.sqlstate == by_cursor.value.sqlstate
+
+
+def test_statements_outlive_a_rollback(kept: RawConnections) -> None:
+    """At a rollback psycopg has the server forget every prepared statement, if it prepared any itself."""
+    values = {"a": 1, "b": "x"}
+    for _ in range(3):
+        taken = kept.take()
+        for _ in range(6):
+            taken.execute(ECHO, values)
+        taken.execute("BEGIN")
+        kept.give_back(taken)
+        again = kept.take()
+        assert again is taken
+        assert again.first_row(ECHO, values) == {"a": 1, "b": "x", "next": 2}
+        kept.give_back(again)
+
+
+def test_statements_that_find_no_room_work_too(connection: RawConnection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw_connection, "STATEMENTS_MAX", 2)
+    for _ in range(2):
+        assert [connection.first_row(f"SELECT {n} AS n", {}) for n in range(5)] == [{"n": n} for n in range(5)]
+    prepared = connection.execute("SELECT count(*) FROM pg_prepared_statements WHERE name <> ''").fetchone()
+    assert prepared == (2,)
