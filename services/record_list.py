@@ -142,23 +142,27 @@ COLUMNS = ", ".join(
 )  # fmt: skip
 
 
-def _answer(role: Role, key: str) -> str:
-    """SQL behind ``shown`` (rows with ``place`` 1, 2, …, one more than the page has room for): the event that
-    names what is shown, the page as JSON, and the sort ``key`` to go on from."""
+def _answer(role: Role, page: str, key: str) -> str:
+    """SQL after ``WITH``: the rows of ``page`` (records with ``inside`` and the sort ``key``, one more than the page
+    has room for) as JSON, the event that names what is shown, and the key to go on from.
+
+    Rows become JSON first and at once: everything after it carries three columns instead of twenty.
+    """
     return f"""
-        , event AS (
-            {event_insert("", entity_ids="ARRAY(SELECT id FROM shown WHERE place <= %(limit)s)")}
+        found AS MATERIALIZED (
+            SELECT s.id, s.{key} AS key, {representation(role)} AS data FROM {page} s
+        ), shown AS MATERIALIZED (
+            SELECT id, key, data FROM found ORDER BY key DESC, id DESC LIMIT %(limit)s
+        ), event AS (
+            {event_insert("", entity_ids="ARRAY(SELECT id FROM shown)")}
         )
         SELECT
-            (
-                SELECT json_agg({representation(role)})::text
-                FROM (SELECT * FROM shown WHERE place <= %(limit)s ORDER BY place) s
-            ) AS data,
+            (SELECT json_agg(s.data)::text FROM (SELECT data FROM shown ORDER BY key DESC, id DESC) s) AS data,
             last.has_more, last.key AS last_key, last.id AS last_id
         FROM (SELECT 1) AS always
         LEFT JOIN (
-            SELECT {key} AS key, id, (SELECT count(*) FROM shown) > %(limit)s AS has_more
-            FROM shown WHERE place <= %(limit)s ORDER BY place DESC LIMIT 1
+            SELECT key, id, (SELECT count(*) FROM found) > %(limit)s AS has_more
+            FROM shown ORDER BY key, id LIMIT 1
         ) AS last ON TRUE
     """
 
@@ -176,17 +180,12 @@ def _list_statement(role: Role, present: tuple[str, ...], include_deleted: bool,
             f"(SELECT {COLUMNS}, {is_inside} AS inside FROM medical_records r {_where(conditions)}) r {_where(masked)}"
         )
         is_inside = "r.inside"
-    return f"""
-        WITH shown AS MATERIALIZED (
-            SELECT r.*, {"" if is_inside == "r.inside" else f"{is_inside} AS inside,"}
-                row_number() OVER (ORDER BY r.occurred_at DESC, r.id DESC) AS place
-            FROM (
-                SELECT {COLUMNS}{", r.inside" if is_inside == "r.inside" else ""} FROM {source}
-                ORDER BY r.occurred_at DESC, r.id DESC LIMIT %(limit)s + 1
-            ) r
-        )
-        {_answer(role, "occurred_at")}
-    """
+    # The limit also keeps the planner from working ``inside`` out again for every masked field.
+    page = f"""(
+            SELECT {COLUMNS}, {is_inside} AS inside FROM {source}
+            ORDER BY r.occurred_at DESC, r.id DESC LIMIT %(limit)s + 1
+        )"""
+    return f"WITH {_answer(role, page, 'occurred_at')}"
 
 
 # What matches the title need not match the whole: "headache -aspirin" finds by what a text does not say. So no
@@ -221,17 +220,14 @@ def _search_statement(role: Role, present: tuple[str, ...], include_deleted: boo
                 {inside(role, setwise=True)} AS inside
             FROM medical_records r, words
             {_where([*conditions, matches])}
-        ), found AS (
+        ), ranked AS (
             SELECT r.id, ({rank})::float8 AS rank
             FROM candidates r, words
             {_where([condition, *masked])}
-        ), page AS (
-            SELECT f.id, f.rank FROM found f {after}
+        ), best AS (
+            SELECT f.id, f.rank FROM ranked f {after}
             ORDER BY f.rank DESC, f.id DESC LIMIT %(limit)s + 1
-        ), shown AS MATERIALIZED (
-            SELECT {COLUMNS}, p.rank, {inside(role)} AS inside,
-                row_number() OVER (ORDER BY p.rank DESC, p.id DESC) AS place
-            FROM page p JOIN medical_records r ON r.id = p.id
-        )
-        {_answer(role, "rank")}
+        ), page AS MATERIALIZED (
+            SELECT {COLUMNS}, b.rank, {inside(role)} AS inside FROM best b JOIN medical_records r ON r.id = b.id
+        ), {_answer(role, "page", "rank")}
     """
