@@ -11,7 +11,7 @@ from services.three_way import merge
 
 FIELDS = ("a", "b", "c")
 VALUES = st.one_of(st.none(), st.integers(0, 2), st.sampled_from(["", "x"]))
-CONTENT = st.fixed_dictionaries({field: VALUES for field in FIELDS})
+CONTENT = st.fixed_dictionaries(dict.fromkeys(FIELDS, VALUES))
 Content = dict[str, Any]
 
 
