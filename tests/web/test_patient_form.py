@@ -72,9 +72,8 @@ def change(databases: Databases, settings: Settings, cast: Cast, patient_id: uui
     """Somebody else saves meanwhile."""
     with databases.session(Principal.STAFF) as session:
         access = may_update_patient(session, cast.reception.actor, patient_id)
-        update_patient(
-            session, cast.reception.actor, field_cipher(settings), access, version=access.patient.version, content=content
-        )  # fmt: skip
+        version = access.patient.version
+        update_patient(session, cast.reception.actor, field_cipher(settings), access, version=version, content=content)
 
 
 def test_an_unidentified_person_needs_no_more_than_a_click(as_: As, databases: Databases, cast: Cast) -> None:
