@@ -106,16 +106,16 @@ def conflicting_fields(
         return tuple(visible)
     base = open_content(cipher, access.patient.id, row.content)
     current = content_of(cipher, access.patient)
-    sent = _comparable(content)
+    sent = comparable(content)
     return tuple(name for name in visible if base.get(name) != current[name] and sent[name] != current[name])
 
 
-def _comparable(content: Mapping[str, Any]) -> dict[str, Any]:
+def comparable(content: Mapping[str, Any]) -> dict[str, Any]:
     """What was sent as ``content_of`` would say it; a value that breaks a rule is like none there is."""
-    comparable = {}
+    values = {}
     for name, value in content.items():
         try:
-            comparable[name] = json_value(checked({name: value})[name])
+            values[name] = json_value(checked({name: value})[name])
         except Invalid:
-            comparable[name] = json_value(value)
-    return comparable
+            values[name] = json_value(value)
+    return values
