@@ -38,7 +38,7 @@ class RecordActions:
     inactivate: bool
     restore: bool
     break_glass: bool
-    closes_at: datetime | None  # of an open record
+    closes_at: datetime | None  # of an open, active record
     glass_until: datetime | None  # end of the emergency access through which the actor reads
 
 
@@ -61,7 +61,7 @@ def record_actions(session: Session, actor: Actor, record_id: uuid.UUID) -> Reco
         inactivate=is_active and may_inactivate,
         restore=not is_active and may_inactivate,
         break_glass=_may_break_glass(actor, access),
-        closes_at=record.closes_at if is_open and access.relation in SEES_RESTRICTED else None,
+        closes_at=record.closes_at if is_active and is_open and access.relation in SEES_RESTRICTED else None,
         glass_until=None if grant is None else grant.expires_at,
     )
 
