@@ -50,10 +50,10 @@ def record_id(databases: Databases, settings: Settings, cast: Cast) -> uuid.UUID
 
 def test_search_and_filters_replace_the_list_and_leave_the_focus(open_as: OpenAs, patient_id: uuid.UUID) -> None:
     page = open_as("doctor", f"/medical-records?patientId={patient_id}")
-    words = page.get_by_label("Palavras no prontuário")
+    words = page.get_by_label("Palavras no registro")
     words.press_sequentially("enxaqueca")
     expect(page.locator(".records .what a")).to_have_text(["Nota 3"])
-    expect(page.get_by_role("status").filter(has_text="1 prontuário")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="1 registro")).to_be_visible()
     expect(words).to_be_focused()
     assert "enxaqueca" not in page.url
     words.fill("")
@@ -72,7 +72,7 @@ def test_scrolling_brings_every_record_once(open_as: OpenAs, patient_id: uuid.UU
     wanted = [f"Nota {number}" for number in reversed(range(45))]
     rows = page.locator(".records .what a")
     if searched:
-        page.get_by_label("Palavras no prontuário").fill("sem queixas")
+        page.get_by_label("Palavras no registro").fill("sem queixas")
         expect(page.locator(".records form")).to_be_attached()
         wanted.remove("Nota 3")
     for count in (40, len(wanted)):
@@ -87,7 +87,7 @@ def test_the_first_page_shows_what_somebody_else_writes(
 ) -> None:
     patient_id = make_patient(databases, settings, "Ao Vivo")
     page = open_as("doctor2", f"/medical-records?patientId={patient_id}")
-    expect(page.get_by_text("Ainda não há prontuários")).to_be_visible()
+    expect(page.get_by_text("Ainda não há registros")).to_be_visible()
     with page.expect_response("**/live"):
         pass
     for title in ("Primeira", "Segunda"):
@@ -100,30 +100,30 @@ def test_masked_values_are_not_in_the_source(open_as: OpenAs, record_id: uuid.UU
     page = open_as(who, f"/medical-records/{record_id}", viewport=PHONE)
     assert not any(secret in page.content() for secret in SECRETS)
     expect(page.locator("dl.record .masked").first).to_be_visible()
-    expect(page.get_by_text("Você não está na equipe deste paciente.")).to_have_count(who in ("doctor2", "nurse2"))
+    expect(page.get_by_text("Você não está na equipe deste paciente.")).to_have_count(int(who in ("doctor2", "nurse2")))
     assert page.evaluate("[...document.querySelectorAll('main *')].every(e => e.getBoundingClientRect().right <= 391)")
 
 
 def test_close_inactivate_and_restore(open_as: OpenAs, record_id: uuid.UUID) -> None:
     page = open_as("doctor", f"/medical-records/{record_id}")
     page.get_by_role("link", name="Fechar…").click()
-    page.get_by_role("button", name="Fechar o prontuário").click()
-    expect(page.get_by_role("status").filter(has_text="Prontuário fechado")).to_be_visible()
+    page.get_by_role("button", name="Fechar o registro").click()
+    expect(page.get_by_role("status").filter(has_text="Registro fechado")).to_be_visible()
     expect(page.get_by_role("link", name="Corrigir")).to_be_visible()
     expect(page.get_by_role("link", name="Fechar…")).to_have_count(0)
     page.get_by_role("link", name="Inativar…").click()
-    dialog = page.get_by_role("dialog", name="Inativar este prontuário?")
+    dialog = page.get_by_role("dialog", name="Inativar este registro?")
     dialog.get_by_label("Justificativa").fill("   ")
     dialog.get_by_role("button", name="Inativar").click()
     expect(dialog.locator("#reason-error")).not_to_be_empty()
     dialog.get_by_label("Justificativa").fill("aberto duas vezes")
     dialog.get_by_role("button", name="Inativar").click()
-    expect(page.get_by_text("Este prontuário está inativo desde")).to_be_visible()
+    expect(page.get_by_text("Este registro está inativo desde")).to_be_visible()
     expect(page.locator(".alert q")).to_have_text("aberto duas vezes")
     page.goto(f"/medical-records/{record_id}")
     page.get_by_role("link", name="Restaurar…").click()
     page.get_by_label("Justificativa").fill("era válido")
-    page.get_by_role("button", name="Restaurar o prontuário").click()
+    page.get_by_role("button", name="Restaurar o registro").click()
     expect(page.get_by_role("link", name="Inativar…")).to_be_visible()
 
 
@@ -133,7 +133,7 @@ def test_versions_are_compared_word_by_word(open_as: OpenAs, record_id: uuid.UUI
     changed = page.locator("dl.record .changed")
     expect(changed.locator("del")).to_have_text("50")
     expect(changed.locator("ins")).to_have_text("100")
-    page.get_by_label("Da versão").select_option("2")
+    page.get_by_label("Da versão", exact=True).select_option("2")
     page.get_by_role("button", name="Comparar").click()
     expect(page.get_by_role("heading", name="Versão 2", exact=True)).to_be_visible()
 
@@ -153,10 +153,10 @@ def test_a_print_says_who_printed_it_and_of_which_product(open_as: OpenAs, recor
 
 def test_the_keyboard_alone_reaches_a_record_and_its_acts(open_as: OpenAs, patient_id: uuid.UUID) -> None:
     page = open_as("doctor", f"/medical-records?patientId={patient_id}")
-    page.get_by_label("Palavras no prontuário").focus()
+    page.get_by_label("Palavras no registro").focus()
     page.keyboard.type("enxaqueca")
     expect(page.locator(".records .what a")).to_have_text(["Nota 3"])
-    for _ in range(12):
+    for _ in range(25):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.textContent") == "Nota 3":
             break

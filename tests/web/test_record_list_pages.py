@@ -72,7 +72,7 @@ def test_htmx_gets_the_list_and_the_count_alone(
     source = browser.post(URL, fields, headers=headers).get_data(as_text=True)
     assert source.strip().startswith("<section") and "<html" not in source
     assert len(records_in(source)) == 5
-    assert re.search(r'<p id="records-count" hx-swap-oob="innerHTML">\s*5 prontuários', source)
+    assert re.search(r'<p id="records-count" hx-swap-oob="innerHTML">\s*5 registros', source)
 
 
 def test_filters_by_day_are_the_clinics_days(app: Flask, databases: Databases, settings: Settings, cast: Cast) -> None:
@@ -100,7 +100,7 @@ def test_the_two_empty_states(app: Flask, databases: Databases, settings: Settin
     browser = browser_of(app, databases, cast.doctor)
     patient_id = make_patient(databases, settings, "Sem Registro")
     nothing = text_of(browser.get(f"{URL}?patientId={patient_id}").get_data(as_text=True))
-    assert "Ainda não há prontuários" in nothing and "Prontuários de Sem Registro" in nothing
+    assert "Ainda não há registros" in nothing and "Prontuário de Sem Registro" in nothing
     unmatched = browser.get(f"{URL}?patientId={patient_id}&priority=LOW").get_data(as_text=True)
     assert "Nada encontrado" in unmatched and f'href="{URL}?patientId={patient_id}"' in unmatched
 

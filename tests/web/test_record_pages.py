@@ -188,6 +188,7 @@ def test_closing(app: Flask, databases: Databases, cast: Cast, record_id: uuid.U
     browser = browser_of(app, databases, cast.doctor)
     answer = browser.post(f"{URL}/{record_id}/close")
     assert (answer.status_code, answer.headers["Location"]) == (303, f"{URL}/{record_id}?done=record-closed")
+    assert "Registro fechado" in browser.get(answer.headers["Location"]).get_data(as_text=True)
     assert stored(databases, record_id).closes_at <= datetime.now(UTC)
     assert browser.get(f"{URL}/{record_id}/close").status_code == 403
 

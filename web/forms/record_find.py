@@ -29,6 +29,7 @@ class RecordFind(ApiModel):
     end: date | None = Field(default=None, alias="to")
     include_deleted: bool = False
     cursor: Cursor | None = None
+    done: str | None = None  # names the toast of the act that led here
 
     @property
     def words(self) -> str | None:

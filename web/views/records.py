@@ -50,6 +50,12 @@ LIST_PARTS = {"records": "medical_records/_results.html", "more": "medical_recor
 Shown = dict[str, Any]
 
 
+class RecordQuery(IncludeDeleted):
+    """What a record's address may say; ``done`` names the toast of the act that led here."""
+
+    done: str | None = None
+
+
 class ActForm(ReasonBody):
     """Why a record is inactivated or restored, and the version that whoever says so has seen."""
 
@@ -107,7 +113,7 @@ def _reader() -> Shown:
 
 
 def record_page(record_id: uuid.UUID) -> Response:
-    query = read_query(IncludeDeleted)
+    query = read_query(RecordQuery)
     here, actor = runtime(), current_actor()
     try:
         found = get_record(here.databases, actor, record_id, include_deleted=query.include_deleted)
