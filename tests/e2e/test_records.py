@@ -15,7 +15,7 @@ from services.field_encryption import field_cipher
 from services.record_update import may_update, update_record
 from tests.e2e.conftest import PHONE, OpenAs
 from tests.factories.cast import Cast, join_team, make_patient
-from tests.web.record_pages import SECRETS, write
+from tests.web.record_pages import SECRETS, write, write_all
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +24,16 @@ def patient_id(databases: Databases, settings: Settings, cast: Cast) -> uuid.UUI
     patient_id = make_patient(databases, settings, "Joaquim Comprido das Neves")
     join_team(databases, patient_id, cast.doctor.id, "RESPONSIBLE")
     start = datetime.now(UTC) - timedelta(days=1)
-    for number in range(45):
-        write(
-            databases, settings, cast.doctor, patient_id, title=f"Nota {number}",
-            notes="Enxaqueca com aura" if number == 3 else "sem queixas",
-            priority="CRITICAL" if number == 4 else "NORMAL", occurredAt=start + timedelta(minutes=number),
-        )  # fmt: skip
+    contents = [
+        {
+            "title": f"Nota {number}",
+            "notes": "Enxaqueca com aura" if number == 3 else "sem queixas",
+            "priority": "CRITICAL" if number == 4 else "NORMAL",
+            "occurredAt": start + timedelta(minutes=number),
+        }
+        for number in range(45)
+    ]
+    write_all(databases, settings, cast.doctor, patient_id, contents)
     return patient_id
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Flask
@@ -23,10 +24,21 @@ SECRETS = ("Hipertensão essencial", "Losartana 50 mg", "Nega cefaleia", "I10")
 
 def write(databases: Databases, settings: Settings, person: Person, patient_id: uuid.UUID, **content: Any) -> uuid.UUID:
     """A record by ``person``; ``amends_id`` makes it an addendum. Gives its id."""
-    amends_id, visit_id = content.pop("amends_id", None), content.pop("visit_id", None)
-    new = NewRecord(patient_id, {"title": "Consulta de rotina"} | content, visit_id=visit_id, amends_id=amends_id)
+    return write_all(databases, settings, person, patient_id, [content])[0]
+
+
+def write_all(
+    databases: Databases, settings: Settings, person: Person, patient_id: uuid.UUID, contents: Iterable[dict[str, Any]]
+) -> list[uuid.UUID]:
+    """The same for many, in one transaction."""
+    cipher, ids = field_cipher(settings), []
     with databases.session(Principal.STAFF) as session:
-        return create_record(session, person.actor, field_cipher(settings), new).record.id
+        for content in contents:
+            beside = {name: content.get(name) for name in ("amends_id", "visit_id")}
+            fields = {name: value for name, value in content.items() if name not in beside}
+            new = NewRecord(patient_id, {"title": "Consulta de rotina"} | fields, **beside)
+            ids.append(create_record(session, person.actor, cipher, new).record.id)
+    return ids
 
 
 def browser_of(app: Flask, databases: Databases, person: Person) -> Browser:

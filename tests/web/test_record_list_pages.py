@@ -16,7 +16,7 @@ from models.engine import Databases
 from tests.factories.cast import Cast, join_team, make_patient
 from tests.services.test_query_counts import statements_sent
 from tests.web.conftest import Browser
-from tests.web.record_pages import browser_of, records_in, text_of, write
+from tests.web.record_pages import browser_of, records_in, text_of, write, write_all
 
 URL = "/medical-records"
 
@@ -27,11 +27,16 @@ def patient_id(databases: Databases, settings: Settings, cast: Cast) -> uuid.UUI
     patient_id = make_patient(databases, settings, "Muitos Registros", birth_date=date(1980, 5, 2))
     join_team(databases, patient_id, cast.doctor.id)
     start = datetime.now(UTC) - timedelta(hours=2)
-    for number in range(45):
-        write(
-            databases, settings, cast.doctor, patient_id, title=f"Nota {number}", notes="acompanhamento",
-            priority="LOW" if number % 9 == 0 else "NORMAL", occurredAt=start + timedelta(minutes=number),
-        )  # fmt: skip
+    contents = [
+        {
+            "title": f"Nota {number}",
+            "notes": "acompanhamento",
+            "priority": "LOW" if number % 9 == 0 else "NORMAL",
+            "occurredAt": start + timedelta(minutes=number),
+        }
+        for number in range(45)
+    ]
+    write_all(databases, settings, cast.doctor, patient_id, contents)
     return patient_id
 
 
