@@ -199,7 +199,8 @@ def test_inactivating_takes_a_reason_and_can_be_undone(
     browser, item = browser_of(app, databases, cast.doctor), f"{URL}/{record_id}"
     refused = browser.post(f"{item}/inactivate", {"reason": "   ", "version": "1"})
     assert refused.status_code == 422
-    assert 'aria-invalid="true"' in refused.get_data(as_text=True)
+    source = refused.get_data(as_text=True)
+    assert 'aria-invalid="true"' in source and "Preencha este campo." in source
     assert stored(databases, record_id).deleted_at is None
     stale = browser.post(f"{item}/inactivate", {"reason": "aberto duas vezes", "version": "7"})
     assert stale.status_code == 409 and stored(databases, record_id).deleted_at is None

@@ -258,7 +258,7 @@ def close(record_id: uuid.UUID) -> Any:
 
 def inactivate(record_id: uuid.UUID) -> Any:
     """Inactivate the record with the reason given; it can be restored."""
-    form = read_form(ActForm)
+    form = _read_act()
     try:
         with unit_of_work() as session:
             inactivate_record(
@@ -273,7 +273,7 @@ def inactivate(record_id: uuid.UUID) -> Any:
 
 def restore(record_id: uuid.UUID) -> Any:
     """Make the record active again, with the reason given."""
-    form = read_form(ActForm)
+    form = _read_act()
     try:
         with unit_of_work() as session:
             restore_record(session, current_actor(), runtime().cipher, record_id, reason=_reason(form))
@@ -281,6 +281,13 @@ def restore(record_id: uuid.UUID) -> Any:
         form.refuse(error)
         return _ask(record_id, "restore", form, 422)
     return go(f"{LIST}/{record_id}", done="record-restored")
+
+
+def _read_act() -> Form[ActForm]:
+    form = read_form(ActForm)
+    if not form.values.get("reason", "").strip():
+        form.errors["reason"] = gettext("Fill this in.")
+    return form
 
 
 def _reason(form: Form[ActForm]) -> str | None:
