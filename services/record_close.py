@@ -20,8 +20,7 @@ def close_record(session: Session, actor: Actor, cipher: FieldCipher, record_id:
     """Closing a closed record changes nothing. Raises Forbidden (not the author), NotFound, Gone."""
     actor.require(Permission.RECORD_CLOSE)
     access = find_record(session, actor, record_id, lock=True)
-    if not access.is_author:
-        raise Forbidden("Only its author closes a record; it closes by itself after 24 hours.")
+    check_closable(actor, access)
     now = datetime.now(UTC)
     if status_of(access.record, now) == "CLOSED":
         note_unchanged(session, actor, access)
@@ -30,3 +29,10 @@ def close_record(session: Session, actor: Actor, cipher: FieldCipher, record_id:
     access.record.closes_at = access.record.updated_at = now
     save(session, actor, cipher, access, action="medical_record.close", before=before)
     return access
+
+
+def check_closable(actor: Actor, access: RecordAccess) -> None:
+    """Raises Forbidden unless this actor may close the record."""
+    actor.require(Permission.RECORD_CLOSE)
+    if not access.is_author:
+        raise Forbidden("Only its author closes a record; it closes by itself after 24 hours.")

@@ -76,13 +76,18 @@ def _check_triage(standing: Standing, content: Mapping[str, Any]) -> None:
         raise Forbidden("Nurses write triage notes (kind TRIAGE) and addenda.", ["/kind"])
 
 
+def check_amending(actor: Actor, standing: Standing) -> None:
+    """Raises Forbidden unless this actor may add to records of the patient."""
+    actor.require(Permission.RECORD_AMEND)
+    if not standing.in_team:
+        raise Forbidden("Only the patient's care team adds to somebody's record.")
+
+
 def _amended(
     session: Session, actor: Actor, standing: Standing, new: NewRecord, content: Mapping[str, Any]
 ) -> MedicalRecord:
     """The record to which ``new`` is an addendum. Raises Forbidden, Invalid."""
-    actor.require(Permission.RECORD_AMEND)
-    if not standing.in_team:
-        raise Forbidden("Only the patient's care team adds to somebody's record.")
+    check_amending(actor, standing)
     if "kind" in new.content and content["kind"] != "ADDENDUM":
         raise Invalid.at("/kind", "an addendum's kind is ADDENDUM; leave it out")
     amended = session.get(MedicalRecord, new.amends_id)

@@ -38,8 +38,15 @@ def get_record(
     databases: Databases, actor: Actor, record_id: uuid.UUID, *, include_deleted: bool = False
 ) -> JsonRecord:
     """Raises Forbidden, NotFound, Gone (inactive, for those who may know), Unavailable."""
+    return read_record(databases, actor, record_id, action="medical_record.read", include_deleted=include_deleted)
+
+
+def read_record(
+    databases: Databases, actor: Actor, record_id: uuid.UUID, *, action: str, include_deleted: bool
+) -> JsonRecord:
+    """The same for every act that shows one record; ``action`` names it in the event."""
     actor.require(Permission.RECORD_READ)
-    event = Event(action="medical_record.read", entity_type="medical_record", entity_id=record_id)
+    event = Event(action=action, entity_type="medical_record", entity_id=record_id)
     parameters = {
         "me": actor.user_id,
         "role": actor.role.value,

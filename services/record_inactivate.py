@@ -61,7 +61,13 @@ def restore_record(
 def _changeable(session: Session, actor: Actor, record_id: uuid.UUID) -> RecordAccess:
     actor.require(Permission.RECORD_DELETE)
     access = find_record(session, actor, record_id, inactive="show", lock=True)
+    check_inactivatable(actor, access)
+    return access
+
+
+def check_inactivatable(actor: Actor, access: RecordAccess) -> None:
+    """Raises Forbidden unless this actor may inactivate the record, and so restore it."""
+    actor.require(Permission.RECORD_DELETE)
     is_responsible = access.standing.in_team and access.standing.is_responsible
     if not (actor.role is Role.DOCTOR and (access.is_author or is_responsible)):
         raise Forbidden("Only the record's author or the patient's responsible doctor may do this.")
-    return access

@@ -26,6 +26,7 @@ class RecordFilters:
     """What a list is narrowed to. ``start`` and ``end`` bound occurredAt, both included."""
 
     patient_id: uuid.UUID | None = None
+    amends_id: uuid.UUID | None = None  # addenda to one record
     priority: str | None = None
     kind: str | None = None
     start: datetime | None = None
@@ -83,7 +84,7 @@ def _page(row: dict[str, Any] | None, filters: dict[str, Any]) -> JsonPage:
 
 
 def _present(filters: RecordFilters) -> tuple[str, ...]:
-    names = ("patient_id", "priority", "kind", "start", "end")
+    names = ("patient_id", "amends_id", "priority", "kind", "start", "end")
     return tuple(name for name in names if getattr(filters, name) is not None)
 
 
@@ -94,6 +95,7 @@ def _parameters(actor: Actor, filters: RecordFilters, limit: int, action: str) -
         "role": actor.role.value,
         "limit": limit,
         "patient": filters.patient_id,
+        "amends": filters.amends_id,
         "priority": filters.priority,
         "kind": filters.kind,
         "start": filters.start,
@@ -104,6 +106,7 @@ def _parameters(actor: Actor, filters: RecordFilters, limit: int, action: str) -
 
 CONDITIONS = {
     "patient_id": "r.patient_id = %(patient)s",
+    "amends_id": "r.amends_id = %(amends)s",
     "kind": "r.kind = %(kind)s",
     "start": "r.occurred_at >= %(start)s",
     "end": "r.occurred_at <= %(end)s",

@@ -29,14 +29,24 @@ def may_update(session: Session, actor: Actor, record_id: uuid.UUID) -> RecordAc
     that somebody outside learns nothing from how it is refused. Raises Forbidden, NotFound, Gone."""
     actor.require(Permission.RECORD_UPDATE)
     access = find_record(session, actor, record_id, lock=True)
-    is_open = status_of(access.record, datetime.now(UTC)) == "OPEN"
+    check_updatable(actor, access)
+    return access
+
+
+def check_updatable(actor: Actor, access: RecordAccess) -> None:
+    """Raises Forbidden unless this actor may change the record, as it is now, at all."""
+    actor.require(Permission.RECORD_UPDATE)
     if access.is_author and (actor.role is Role.DOCTOR or access.standing.in_team):
-        return access
+        return
     if not access.standing.in_team:
         raise Forbidden("You are not on this patient's care team, so you can read this record but not change it.")
-    if not is_open:
+    if status_of(access.record, datetime.now(UTC)) == "CLOSED":
         raise Forbidden("This record is closed. Only its author corrects it; write an addendum instead.")
-    return access
+
+
+def changes_priority_only(actor: Actor, access: RecordAccess) -> bool:
+    """Whether all that this actor may change is the priority: a nurse's in others' records."""
+    return actor.role is Role.NURSE and not access.is_author
 
 
 def update_record(
@@ -86,7 +96,7 @@ def _check_fields(actor: Actor, access: RecordAccess, content: Mapping[str, Any]
     masked = [f"/{name}" for name in content if mask.fields.get(name) is not Visibility.CLEAR]
     if masked:
         raise Forbidden("These fields are masked from you, so you can't write them.", masked)
-    if actor.role is Role.NURSE and not access.is_author:
+    if changes_priority_only(actor, access):
         others = [f"/{name}" for name in content if name != "priority"]
         if others:
             raise Forbidden("Nurses change the priority of others' records, and nothing else in them.", others)
