@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import os
 import re
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -275,7 +275,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SMTP_SHAPE = "SMTP_URL is written smtp://login:password@host:587?from=clinic@example.org (STARTTLS), or smtps://"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class SmtpServer:
     """Where mail is handed over. ``tls``: ``implicit``, ``starttls``, or ``none``, which only this machine may be."""
 
@@ -283,7 +283,7 @@ class SmtpServer:
     port: int
     tls: Literal["implicit", "starttls", "none"]
     login: str | None
-    password: str | None = field(repr=False)
+    password: str | None = dataclasses.field(repr=False)
     sender: str
 
 

@@ -1,7 +1,8 @@
 """The way to the workers: Celery's messages over Redis. They are wake-ups; what is to be done stands in rows.
 
-Queues are separate so that work of one kind never waits behind another: sealing the trail (``audit``) behind
-an import (``default``), a link that somebody waits for (``mail``) behind either, anything behind a slow model (``inference``) or a dump (``backups``).
+Queues are separate so that work of one kind never waits behind another: sealing the trail (``audit``) or a link
+that somebody waits for (``mail``) behind an import (``default``), anything behind a slow model (``inference``) or a
+dump (``backups``).
 """
 
 from __future__ import annotations

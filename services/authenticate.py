@@ -32,7 +32,8 @@ STEP_UP_MINUTES = 10
 LOOK_UP_BEARER = """
 SELECT t.user_id, t.acting_role AS role, u.full_name AS name, u.council, u.patient_id, u.locale,
     t.id AS token_id, t.scopes, t.quota AS token_quota, u.quota AS user_quota, NULL::uuid AS session_id,
-    false AS must_change, false AS stepped_up, t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute' AS is_news
+    false AS must_change, false AS stepped_up,
+    t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute' AS is_news
 FROM api_tokens t JOIN users u ON u.id = t.user_id
 WHERE t.secret_hash = %(hash)s AND t.revoked_at IS NULL AND t.expires_at > now() AND u.disabled_at IS NULL
     AND EXISTS (SELECT FROM user_roles r WHERE r.user_id = t.user_id AND r.role = t.acting_role)

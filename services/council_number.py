@@ -12,7 +12,8 @@ STATES = (
 )  # fmt: skip
 COUNCIL_OF = {Role.DOCTOR: "CRM", Role.NURSE: "COREN"}
 # COREN adds the category: ENF, TE, AUX.
-SHAPE = re.compile(rf"(CRM|COREN)[-/ ]?({'|'.join(STATES)})[- ]?(\d{{1,3}}(?:\.?\d{{3}})|\d{{3,7}})(?:-([A-Z]{{2,3}}))?")
+NUMBER = r"(\d{1,3}\.\d{3}|\d{3,7})"
+SHAPE = re.compile(rf"(CRM|COREN)[-/ ]?({'|'.join(STATES)})[- ]?{NUMBER}(?:-([A-Z]{{2,3}}))?", re.ASCII)
 
 
 def normal_council(text: str) -> str | None:

@@ -22,9 +22,9 @@ def take_turns(session: Session) -> None:
 
 def keep_one_admin(session: Session, leaving: User) -> None:
     """Raises Conflict when ``leaving`` is an active administrator and there is no other."""
-    if leaving.disabled_at is None and any(held.role == Role.ADMIN for held in leaving.roles):
-        if count_other_admins(session, leaving.id) == 0:
-            raise Conflict(LAST_ADMIN)
+    is_admin = leaving.disabled_at is None and any(held.role == Role.ADMIN for held in leaving.roles)
+    if is_admin and count_other_admins(session, leaving.id) == 0:
+        raise Conflict(LAST_ADMIN)
 
 
 def count_other_admins(session: Session, user_id: uuid.UUID) -> int:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from models import Role, RoleRequest, User, new_id
 from services.actor import Actor
 from services.audit_event import Event, changes_between, record
-from services.council_number import COUNCIL_OF, council_for, normal_council
+from services.council_number import council_for, normal_council
 from services.errors import Conflict, Invalid
 from services.field_encryption import FieldCipher
 from services.notification_create import notify_admins
@@ -24,6 +24,10 @@ from services.user_find import find_other_user
 from services.user_version import keep_user_version, user_content
 
 NEVER_ONESELF = "Nobody changes their own roles: ask another administrator."
+MISSING_COUNCIL = {
+    Role.DOCTOR: "a doctor's CRM, such as CRM-SP 123456",
+    Role.NURSE: "a nurse's COREN, such as COREN-SP 654321",
+}
 ROLES = tuple(role for role in Role if role is not Role.PATIENT)  # a patient's account is a patient's, not staff's
 
 
@@ -86,11 +90,7 @@ def check_council(roles: Sequence[Role], council: str | None, *, held: str | Non
         raise Invalid.at("/council", "a council number such as CRM-SP 123456 or COREN-SP 654321")
     for role in roles:
         if not council_for(role, normal):
-            needed = COUNCIL_OF[role]
-            raise Invalid.at(
-                "/council",
-                "a doctor's CRM, such as CRM-SP 123456" if needed == "CRM" else "a nurse's COREN, such as COREN-SP 654321",
-            )
+            raise Invalid.at("/council", MISSING_COUNCIL[role])
     return normal
 
 

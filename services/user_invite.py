@@ -22,7 +22,7 @@ from services.identifier_check import WHAT_IT_IS, normalize
 from services.password_link_request import request_link
 from services.permissions import Permission
 from services.record_write import require_reason
-from services.role_request import ask_for, check_council
+from services.role_request import ROLES, ask_for, check_council
 from services.session_start import normal_email
 from services.user_create import add_user, check_fields
 
@@ -51,8 +51,8 @@ def invite_user(
     try:
         wanted = check_fields(email, full_name, roles, council or None, None, None)
     except Invalid as error:
-        errors += [item for item in error.errors if item.pointer != "/patientId"]
-    if not wanted and not any(item.pointer == "/roles" for item in errors):
+        errors += [item for item in error.errors if item.pointer not in ("/patientId", "/roles")]
+    if not roles or any(role not in ROLES for role in roles):
         errors.append(FieldError("/roles", "one or more roles of the clinic's staff"))
     stated = _collect(errors, lambda: require_reason(reason))
     council = _collect(errors, lambda: check_council(wanted, council))

@@ -1,7 +1,85 @@
-"""``/users``: who may sign in, as what, and with which tokens."""
+"""``/users``: who may sign in, as what, and with which tokens; and what waits for a second administrator."""
 
 from __future__ import annotations
 
-from web.guards import Routes
+import uuid
+
+from flask import Response, g, request
+
+from services.last_admin import count_other_admins
+from services.permissions import Permission
+from services.role_request import ROLES
+from services.user_get import ShownUser, get_user
+from services.user_list import STATES, UserFilters, list_users, waiting_roles
+from web.authentication import current_actor
+from web.database import unit_of_work
+from web.forms.reading import Form
+from web.guards import Guard, Routes
+from web.htmx import show
+from web.runtime import runtime
+
+MANAGES = Guard(Permission.USER_MANAGE)
+MANAGES_SURELY = Guard(Permission.USER_MANAGE, step_up=True)
+FRAGMENTS = {"found": "users/_found.html", "more": "users/_rows.html", "waiting": "users/_waiting.html"}
+Q_MAX = 200
 
 routes = Routes("users")
+
+
+def users() -> Response:
+    """Everybody, by name; what waits for approval above."""
+    return _list(UserFilters())
+
+
+def search() -> Response:
+    """The same, narrowed, or its next page. What is looked for stands in no address."""
+    given = request.form
+    state, role = given.get("state", ""), given.get("role", "")
+    filters = UserFilters(
+        q=given.get("q", "").strip().replace("\0", "")[:Q_MAX] or None,
+        role=role if role in {known.value for known in ROLES} | {"PATIENT"} else None,
+        state=next((known for known in STATES if known == state), None),
+    )
+    return _list(filters, after=given.get("cursor") or None)
+
+
+def user(user_id: uuid.UUID) -> Response:
+    return show_user(user_id)
+
+
+def show_user(user_id: uuid.UUID, *, form: Form | None = None, opened: str | None = None) -> Response:  # type: ignore[type-arg]
+    """The user's page; ``form`` came back with errors and belongs to the act ``opened``. Raises NotFound."""
+    with unit_of_work() as session:
+        found: ShownUser = get_user(session, current_actor(), user_id)
+        return show(
+            "users/user.html",
+            {"user-live": "users/_live.html"},
+            status=200 if form is None else 422,
+            user=found,
+            form=form or Form(),
+            opened=opened,
+            is_oneself=found.id == g.actor.user_id,
+            can_mail=runtime().settings.can_send_mail,
+        )
+
+
+def _list(filters: UserFilters, *, after: str | None = None) -> Response:
+    with unit_of_work() as session:
+        actor = current_actor()
+        page = list_users(session, actor, filters, after=after)
+        return show(
+            "users/users.html",
+            FRAGMENTS,
+            page=page,
+            filters=filters,
+            is_continued=after is not None,
+            waiting=waiting_roles(session, actor),
+            is_alone=count_other_admins(session, actor.user_id) == 0,
+            roles=[role.value for role in ROLES],
+            me=actor.user_id,
+        )
+
+
+routes.add("/users", view=users, guard=MANAGES)
+routes.add("/users/search", view=search, guard=MANAGES, methods=["POST"])
+routes.add("/users/<uuid:user_id>", view=user, guard=MANAGES)
