@@ -78,8 +78,9 @@ def create_user(
 
 
 def add_user(
-    session: Session, actor: Actor | Origin, cipher: FieldCipher, user: User, held: Sequence[Role]
-) -> None:
+    session: Session, actor: Actor | Origin, cipher: FieldCipher, user: User, held: Sequence[Role],
+    reason: str | None = None,
+) -> None:  # fmt: skip
     """Keep a new user who holds ``held``, with the first versions and the event. Raises Conflict when the address
     has an account."""
     if session.scalar(select(User.id).where(func.lower(User.email) == user.email)) is not None:
@@ -87,7 +88,7 @@ def add_user(
     session.add(user)
     session.flush()
     session.add_all([UserRole(user_id=user.id, role=role.value, granted_by=actor.user_id) for role in held])
-    content = keep_user_version(session, actor, user)
+    content = keep_user_version(session, actor, user, reason)
     keep_roles_version(session, actor, user, [role.value for role in held])
     event_id = new_id()
     after = {**content, "roles": sorted(role.value for role in held)}

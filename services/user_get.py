@@ -89,7 +89,8 @@ def get_user(session: Session, actor: Actor, user_id: uuid.UUID) -> ShownUser:
     role_versions = session.scalars(of_roles.limit(HISTORY_MAX)).all()
     people = {held.granted_by for held in user.roles} | {version.changed_by for version in field_versions}
     people |= {version.changed_by for version in role_versions}
-    names = dict(session.execute(select(User.id, User.full_name).where(User.id.in_(people - {None}))).tuples().all())
+    known = session.execute(select(User.id, User.full_name).where(User.id.in_(people - {None})))
+    names = {user_id: name for user_id, name in known}  # noqa: C416  (rows are no pairs to a type checker)
     waiting = [each for each in waiting_roles(session, actor) if each.user_id == user.id]
     live = select(func.count()).where(
         SessionRow.user_id == user.id, SessionRow.ended_at.is_(None), SessionRow.expires_at > func.now()
@@ -111,6 +112,12 @@ def get_user(session: Session, actor: Actor, user_id: uuid.UUID) -> ShownUser:
     )  # fmt: skip
     record(session, actor, Event("user.read", "user", user.id))
     return shown
+
+
+def get_link(session: Session, actor: Actor, user_id: uuid.UUID) -> ShownLink | None:
+    """How the newest link fares, for a page that asks by itself: no read of the user, and no event (SECURITY 40).
+    Raises Forbidden, NotFound."""
+    return _newest_link(session, find_user(session, actor, user_id).id)
 
 
 def get_request(session: Session, actor: Actor, request_id: uuid.UUID) -> WaitingRole | RoleRequest | None:

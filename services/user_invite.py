@@ -65,7 +65,7 @@ def invite_user(
     )  # fmt: skip
     granted = [role for role in wanted if not role.needs_approval]
     waiting = [role for role in wanted if role.needs_approval]
-    add_user(session, actor, cipher, user, granted)
+    add_user(session, actor, cipher, user, granted, stated)
     if granted:
         request_link(session, actor, user.id, "invitation")
     ask_for(session, actor, user, waiting, stated or "")

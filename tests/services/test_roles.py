@@ -106,7 +106,9 @@ def test_security_35_clinical_roles_and_admin_need_a_second_administrator(
 
 def test_security_35_the_database_refuses_one_person_too(session: Session, cipher: FieldCipher, admin: Actor) -> None:
     request = open_request(session, invite(session, admin, cipher, "DOCTOR").user_id)
-    statement = text("UPDATE role_requests SET outcome = 'approved', decided_at = now(), decided_by = :me WHERE id = :id")
+    statement = text(
+        "UPDATE role_requests SET outcome = 'approved', decided_at = now(), decided_by = :me WHERE id = :id"
+    )
     with pytest.raises(IntegrityError, match="two_people"):
         session.execute(statement, {"me": admin.user_id, "id": request.id})
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
-from flask import Response, g, request
+from flask import Response, g, make_response, render_template, request
+from sqlalchemy.orm import Session
 
 from services.last_admin import count_other_admins
 from services.permissions import Permission
 from services.role_request import ROLES
-from services.user_get import ShownUser, get_user
+from services.user_get import ShownUser, get_link, get_user
 from services.user_list import STATES, UserFilters, list_users, waiting_roles
 from web.authentication import current_actor
 from web.database import unit_of_work
@@ -20,7 +22,7 @@ from web.runtime import runtime
 
 MANAGES = Guard(Permission.USER_MANAGE)
 MANAGES_SURELY = Guard(Permission.USER_MANAGE, step_up=True)
-FRAGMENTS = {"found": "users/_found.html", "more": "users/_rows.html", "waiting": "users/_waiting.html"}
+FRAGMENTS = {"found": "users/_found.html", "more": "users/_rows.html"}
 Q_MAX = 200
 
 routes = Routes("users")
@@ -43,17 +45,29 @@ def search() -> Response:
     return _list(filters, after=given.get("cursor") or None)
 
 
+def requests() -> Response:
+    """What waits for approval, for an open page that asks by itself."""
+    with unit_of_work() as session:
+        return make_response(render_template("users/_waiting.html", **_waiting(session)))
+
+
 def user(user_id: uuid.UUID) -> Response:
     return show_user(user_id)
 
 
-def show_user(user_id: uuid.UUID, *, form: Form | None = None, opened: str | None = None) -> Response:  # type: ignore[type-arg]
+def link(user_id: uuid.UUID) -> Response:
+    """How the link to choose a password fares, for an open page that asks by itself."""
+    with unit_of_work() as session:
+        found = get_link(session, current_actor(), user_id)
+        return make_response(render_template("users/_live.html", link=found, user_id=user_id))
+
+
+def show_user(user_id: uuid.UUID, *, form: Form[Any] | None = None, opened: str | None = None) -> Response:
     """The user's page; ``form`` came back with errors and belongs to the act ``opened``. Raises NotFound."""
     with unit_of_work() as session:
         found: ShownUser = get_user(session, current_actor(), user_id)
         return show(
             "users/user.html",
-            {"user-live": "users/_live.html"},
             status=200 if form is None else 422,
             user=found,
             form=form or Form(),
@@ -65,21 +79,30 @@ def show_user(user_id: uuid.UUID, *, form: Form | None = None, opened: str | Non
 
 def _list(filters: UserFilters, *, after: str | None = None) -> Response:
     with unit_of_work() as session:
-        actor = current_actor()
-        page = list_users(session, actor, filters, after=after)
+        page = list_users(session, current_actor(), filters, after=after)
         return show(
             "users/users.html",
             FRAGMENTS,
             page=page,
             filters=filters,
             is_continued=after is not None,
-            waiting=waiting_roles(session, actor),
-            is_alone=count_other_admins(session, actor.user_id) == 0,
             roles=[role.value for role in ROLES],
-            me=actor.user_id,
+            **_waiting(session),
         )
+
+
+def _waiting(session: Session) -> dict[str, Any]:
+    """What templates/users/_waiting.html shows."""
+    actor = current_actor()
+    return {
+        "waiting": waiting_roles(session, actor),
+        "is_alone": count_other_admins(session, actor.user_id) == 0,
+        "me": actor.user_id,
+    }
 
 
 routes.add("/users", view=users, guard=MANAGES)
 routes.add("/users/search", view=search, guard=MANAGES, methods=["POST"])
+routes.add("/users/requests", view=requests, guard=MANAGES)
 routes.add("/users/<uuid:user_id>", view=user, guard=MANAGES)
+routes.add("/users/<uuid:user_id>/link", view=link, guard=MANAGES)
