@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import os
 import re
 from enum import StrEnum
@@ -16,7 +17,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import SecretStr, ValidationError, field_validator, model_validator
@@ -83,6 +84,7 @@ class Settings(BaseSettings):
     web_workers: int = 2  # web processes that share each quota while Redis is away
 
     public_url: str = ""
+    smtp_url: SecretStr = SecretStr("")  # smtp://login:password@host:587?from=clinic@example.org, or smtps://
     clinic_name: str = "Clínica"
     clinic_timezone: str = "America/Sao_Paulo"
     rate_limit_default: str = "20/minute"
@@ -145,6 +147,13 @@ class Settings(BaseSettings):
         parse_rate(value)
         return value
 
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            parse_smtp_url(value.get_secret_value())
+        return value
+
     @model_validator(mode="after")
     def _complete(self) -> Settings:
         problems = list(self._problems())
@@ -189,6 +198,16 @@ class Settings(BaseSettings):
     @property
     def is_production(self) -> bool:
         return self.sigilo_env == "production"
+
+    @property
+    def can_send_mail(self) -> bool:
+        """Whether mail with links can leave: through SMTP_URL, or into a folder while developing."""
+        return not self.is_production or bool(self.smtp_url.get_secret_value() and self.public_url)
+
+    @property
+    def base_url(self) -> str:
+        """Where people reach this installation, without a slash at its end. Never what a request says."""
+        return self.public_url.rstrip("/") or f"http://127.0.0.1:{self.port}"
 
     @property
     def timezone(self) -> ZoneInfo:
@@ -252,6 +271,44 @@ def decode_key(value: str) -> bytes:
         return b""
 
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+SMTP_SHAPE = "SMTP_URL is written smtp://login:password@host:587?from=clinic@example.org (STARTTLS), or smtps://"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SmtpServer:
+    """Where mail is handed over. ``tls``: ``implicit``, ``starttls``, or ``none``, which only this machine may be."""
+
+    host: str
+    port: int
+    tls: Literal["implicit", "starttls", "none"]
+    login: str | None
+    password: str | None = dataclasses.field(repr=False)
+    sender: str
+
+
+def parse_smtp_url(url: str) -> SmtpServer:
+    """Raises ValueError, which never quotes the URL: it holds a password."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    try:
+        port = parts.port
+    except ValueError:
+        raise ValueError(SMTP_SHAPE) from None
+    login = unquote(parts.username) if parts.username else None
+    sender = query.get("from") or login or ""
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or not ADDRESS.fullmatch(sender):
+        raise ValueError(SMTP_SHAPE)
+    tls: Literal["implicit", "starttls", "none"] = "implicit" if parts.scheme == "smtps" else "starttls"
+    if query.get("tls") == "none":
+        if parts.hostname not in LOOPBACK:
+            raise ValueError("SMTP_URL may say tls=none for a server on this machine only")
+        tls = "none"
+    password = unquote(parts.password) if parts.password else None
+    return SmtpServer(parts.hostname, port or (465 if tls == "implicit" else 587), tls, login, password, sender)
+
+
+ADDRESS = re.compile(r"[^@\s<>,;:\"()\[\]\\]+@[^@\s<>,;:\"()\[\]\\]+")
 RATE = re.compile(r"^([1-9]\d{0,8})/(second|minute|hour|day)$")
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 

@@ -1,7 +1,8 @@
 """The way to the workers: Celery's messages over Redis. They are wake-ups; what is to be done stands in rows.
 
-Queues are separate so that work of one kind never waits behind another: sealing the trail (``audit``) behind
-an import (``default``), anything behind a slow model (``inference``) or a dump (``backups``).
+Queues are separate so that work of one kind never waits behind another: sealing the trail (``audit``) or a link
+that somebody waits for (``mail``) behind an import (``default``), anything behind a slow model (``inference``) or a
+dump (``backups``).
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 DEFAULT_QUEUE = "default"
-QUEUES = ("audit", DEFAULT_QUEUE, "inference", "backups")
+QUEUES = ("audit", DEFAULT_QUEUE, "mail", "inference", "backups")
 # A task named area.verb goes to the queue of its area.
-ROUTES = {"audit.*": {"queue": "audit"}, "inference.*": {"queue": "inference"}, "backups.*": {"queue": "backups"}}
+ROUTES = {f"{queue}.*": {"queue": queue} for queue in QUEUES if queue != DEFAULT_QUEUE}
 
 TIMEOUT_SECONDS = 0.25
 # More waiting wake-ups of one queue wake nobody: what the workers missed while away is one look into the rows.

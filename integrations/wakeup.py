@@ -27,6 +27,9 @@ class Wakeup(Protocol):
     def imports(self) -> None:
         """There is an import to run."""
 
+    def mail(self) -> None:
+        """There is mail to send."""
+
     def close(self) -> None:
         """Send what was asked for and not sent yet, within a second."""
 
@@ -38,6 +41,9 @@ class NullWakeup:
         pass
 
     def imports(self) -> None:
+        pass
+
+    def mail(self) -> None:
         pass
 
     def close(self) -> None:
@@ -58,6 +64,9 @@ class RedisWakeup:
 
     def imports(self) -> None:
         self._ask("imports.run")
+
+    def mail(self) -> None:
+        self._ask("mail.send")
 
     def _ask(self, task: str) -> None:
         if self._process != os.getpid():

@@ -4,6 +4,7 @@ from models.audit import AuditCheckpoint, AuditLog, AuditOutbox
 from models.base import Base, new_id
 from models.care_team import BreakGlassGrant, CareTeamMember, Notification
 from models.import_job import ImportFile, ImportJob, ImportReject
+from models.invitation import PasswordLink, RoleRequest
 from models.patient import Allergy, Patient, PatientVersion
 from models.quota import IdempotencyKey, IdentifierLookup, JobRun, RateLimitLog
 from models.record import Draft, MedicalRecord, RecordVersion
@@ -31,12 +32,14 @@ __all__ = [
     "LoginFailure",
     "MedicalRecord",
     "Notification",
+    "PasswordLink",
     "Patient",
     "PatientVersion",
     "RateLimitLog",
     "RecordVersion",
     "Role",
     "RoleDefinition",
+    "RoleRequest",
     "RoleVersion",
     "Session",
     "Setting",

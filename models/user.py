@@ -33,6 +33,12 @@ class Role(StrEnum):
         """Whether this role treats patients and so can belong to a care team."""
         return self in (Role.DOCTOR, Role.NURSE)
 
+    @property
+    def needs_approval(self) -> bool:
+        """Whether a second administrator must approve it (SBIS NGS1.03). ADMIN too: whoever makes administrators
+        alone also makes their own second approver."""
+        return self.is_clinical or self is Role.ADMIN
+
 
 class User(Base):
     """A person who can sign in. Never deleted once active (SBIS NGS1.03): disabled instead."""
@@ -46,6 +52,7 @@ class User(Base):
     cpf_index: Mapped[bytes | None]  # keyed blind index: one account per CPF
     # argon2id; none for accounts that cannot sign in. Only the anonymous role may select it.
     password_hash: Mapped[str | None] = mapped_column(deferred=True)
+    previous_password_hash: Mapped[str | None] = mapped_column(deferred=True)  # not to be chosen again
     password_changed_at: Mapped[datetime | None]
     must_change_password: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
     patient_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("patients.id", use_alter=True))

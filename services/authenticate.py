@@ -25,11 +25,15 @@ IDLE = f"""
     ), {IDLE_MINUTES_MAX})))::int)
 """
 
+# SECURITY 6: for how long the password typed again opens what asks for it.
+STEP_UP_MINUTES = 10
+
 # A user who lost a role can't use what was made for it.
 LOOK_UP_BEARER = """
 SELECT t.user_id, t.acting_role AS role, u.full_name AS name, u.council, u.patient_id, u.locale,
     t.id AS token_id, t.scopes, t.quota AS token_quota, u.quota AS user_quota, NULL::uuid AS session_id,
-    false AS must_change, t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute' AS is_news
+    false AS must_change, false AS stepped_up,
+    t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute' AS is_news
 FROM api_tokens t JOIN users u ON u.id = t.user_id
 WHERE t.secret_hash = %(hash)s AND t.revoked_at IS NULL AND t.expires_at > now() AND u.disabled_at IS NULL
     AND EXISTS (SELECT FROM user_roles r WHERE r.user_id = t.user_id AND r.role = t.acting_role)
@@ -48,7 +52,8 @@ UPDATE api_tokens SET last_used_at = now() WHERE id = (
 LOOK_UP_SESSION = f"""
 WITH found AS (
     SELECT s.id, s.user_id, s.acting_role, u.full_name, u.council, u.patient_id, u.quota AS user_quota, u.locale,
-        u.must_change_password
+        u.must_change_password,
+        coalesce(s.stepped_up_at > now() - interval '{STEP_UP_MINUTES} minutes', false) AS stepped_up
     FROM sessions s JOIN users u ON u.id = s.user_id
     WHERE s.secret_hash = %(hash)s AND s.ended_at IS NULL AND s.expires_at > now()
         AND s.last_seen_at > now() - {IDLE} AND u.disabled_at IS NULL
@@ -59,7 +64,7 @@ WITH found AS (
 )
 SELECT f.user_id, f.acting_role AS role, f.full_name AS name, f.council, f.patient_id, f.locale,
     NULL::uuid AS token_id, NULL::text[] AS scopes, NULL::text AS token_quota, f.user_quota,
-    f.id AS session_id, f.must_change_password AS must_change
+    f.id AS session_id, f.must_change_password AS must_change, f.stepped_up
 FROM found f
 """
 
@@ -80,6 +85,7 @@ class Identity:
     user_quota: str | None
     session_id: uuid.UUID | None
     must_change: bool  # the password was given by somebody else and must be changed first
+    stepped_up: bool  # the password was typed again a moment ago (SECURITY 6)
 
 
 def secret_hash(secret: str) -> bytes:

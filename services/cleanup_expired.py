@@ -40,6 +40,12 @@ RULES = (
     Rule("idempotency_keys", "t.expires_at < now() - :keep", NOW),
     Rule("drafts", "t.expires_at < now() - :keep", NOW),
     Rule("rate_limit_log", "t.occurred_at < now() - :keep", 30 * DAY),
+    # What became of a link stands in the trail; the page about a user shows the newest for a month.
+    Rule(
+        "password_links",
+        "least(t.used_at, t.withdrawn_at, t.failed_at, t.expires_at) < now() - :keep",
+        30 * DAY,
+    ),
     # Counted by the hour; a day more, for whoever looks into an alert.
     Rule("identifier_lookups", "t.occurred_at < now() - :keep", 2 * DAY),
     # What was imported stands in records; the file itself is one copy of patient data too many.

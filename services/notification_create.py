@@ -1,4 +1,4 @@
-"""Tell people that something happened to a patient they answer for."""
+"""Tell people that something happened that they answer for: to a patient, or among those who may sign in."""
 
 from __future__ import annotations
 
@@ -32,3 +32,23 @@ def notify_team_and_admins(
     )
     session.flush()
     return len(told)
+
+
+def notify_admins(session: Session, *, kind: str, subject_id: uuid.UUID, but_not: uuid.UUID) -> int:
+    """One notification for each other active administrator; gives how many."""
+    told = session.scalars(
+        select(User.id)
+        .join(UserRole, UserRole.user_id == User.id)
+        .where(User.disabled_at.is_(None), User.id != but_not, UserRole.role == Role.ADMIN.value)
+    ).all()
+    session.add_all(
+        Notification(id=new_id(), user_id=user_id, kind=kind, subject_id=subject_id) for user_id in told
+    )
+    session.flush()
+    return len(told)
+
+
+def notify_user(session: Session, user_id: uuid.UUID, *, kind: str, subject_id: uuid.UUID) -> None:
+    """One notification for one user."""
+    session.add(Notification(id=new_id(), user_id=user_id, kind=kind, subject_id=subject_id))
+    session.flush()

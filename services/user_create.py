@@ -1,8 +1,11 @@
-"""Make a user: somebody who can sign in, with the roles they may act as."""
+"""Make a user: somebody who can sign in, with the roles they may act as.
+
+``create_user`` is the operator's, at the command line. An administrator invites (services/user_invite.py); both put
+the row down through ``add_user``.
+"""
 
 from __future__ import annotations
 
-import re
 import secrets
 import uuid
 from collections.abc import Sequence
@@ -12,18 +15,17 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from config import parse_rate
+from config import ADDRESS, parse_rate
 from models import Patient, Role, User, UserRole, new_id
 from services.actor import Actor
 from services.audit_event import Event, Origin, changes_between, record
-from services.errors import Conflict, FieldError, Invalid
+from services.errors import Conflict, FieldError, Forbidden, Invalid
 from services.field_encryption import FieldCipher
 from services.password import check_password, hash_password
 from services.permissions import Permission
 from services.session_start import normal_email
 from services.user_version import keep_roles_version, keep_user_version
 
-EMAIL = re.compile(r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$")
 GENERATED_BYTES = 15  # 120 bits, 20 characters
 
 
@@ -50,19 +52,20 @@ def create_user(
 ) -> MadeUser:
     """Raises Forbidden, Invalid (fields, a weak password), Conflict (the address has an account).
 
-    A PATIENT names their ``patient_id``; nobody else has one.
+    A PATIENT names their ``patient_id``; nobody else has one. An administrator alone gives no role that a second
+    one must approve.
     """
     if isinstance(actor, Actor):
         actor.require(Permission.USER_MANAGE)
     email = normal_email(email)
-    held = _check(email, full_name, roles, council, patient_id, quota)
+    held = check_fields(email, full_name, roles, council, patient_id, quota)
+    if isinstance(actor, Actor) and any(role.needs_approval for role in held):
+        raise Forbidden("A second administrator must approve this role: invite the user instead.")
     generated = None
     if password is None:
         password = generated = secrets.token_urlsafe(GENERATED_BYTES)
     else:
         check_password(password)
-    if session.scalar(select(User.id).where(func.lower(User.email) == email)) is not None:
-        raise Conflict("There is a user with this e-mail address already.")
     if patient_id is not None and session.get(Patient, patient_id) is None:
         raise Invalid.at("/patientId", "a patient of this clinic")
     user = User(
@@ -70,10 +73,22 @@ def create_user(
         password_hash=hash_password(password), password_changed_at=datetime.now(UTC),
         must_change_password=generated is not None,
     )  # fmt: skip
+    add_user(session, actor, cipher, user, held)
+    return MadeUser(user.id, generated)
+
+
+def add_user(
+    session: Session, actor: Actor | Origin, cipher: FieldCipher, user: User, held: Sequence[Role],
+    reason: str | None = None,
+) -> None:  # fmt: skip
+    """Keep a new user who holds ``held``, with the first versions and the event. Raises Conflict when the address
+    has an account."""
+    if session.scalar(select(User.id).where(func.lower(User.email) == user.email)) is not None:
+        raise Conflict("There is a user with this e-mail address already.")
     session.add(user)
     session.flush()
     session.add_all([UserRole(user_id=user.id, role=role.value, granted_by=actor.user_id) for role in held])
-    content = keep_user_version(session, actor, user)
+    content = keep_user_version(session, actor, user, reason)
     keep_roles_version(session, actor, user, [role.value for role in held])
     event_id = new_id()
     after = {**content, "roles": sorted(role.value for role in held)}
@@ -81,10 +96,9 @@ def create_user(
     event = Event("user.create", "user", user.id, to_version=user.version, changes=changes)
     record(session, actor, event, event_id=event_id)
     session.flush()
-    return MadeUser(user.id, generated)
 
 
-def _check(
+def check_fields(
     email: str,
     full_name: str,
     roles: Sequence[str],
@@ -94,7 +108,7 @@ def _check(
 ) -> list[Role]:
     """The roles asked for. Raises Invalid with every field that is wrong."""
     errors = []
-    if not EMAIL.match(email) or len(email) > 254:
+    if not ADDRESS.fullmatch(email) or not email.isprintable() or len(email) > 254:
         errors.append(FieldError("/email", "an e-mail address"))
     if not full_name.strip() or len(full_name) > 200 or "\0" in full_name:
         errors.append(FieldError("/fullName", "a name of 1 to 200 characters"))

@@ -50,16 +50,18 @@ def keep_user_version(session: Session, actor: Actor | Origin, user: User, reaso
 
 def keep_roles_version(
     session: Session, actor: Actor | Origin, user: User, roles: Iterable[str], reason: str | None = None
-) -> None:
-    """Keep the set of roles that ``user`` holds from now on."""
+) -> int:
+    """Keep the set of roles that ``user`` holds from now on; gives its version number."""
     newest = session.scalar(select(func.max(RoleVersion.version)).where(RoleVersion.user_id == user.id))
+    version = (newest or 0) + 1
     session.add(
         RoleVersion(
             user_id=user.id,
-            version=(newest or 0) + 1,
+            version=version,
             roles=sorted(roles),
             changed_by=actor.user_id,
             changed_at=datetime.now(UTC),
             reason=reason,
         )
     )
+    return version

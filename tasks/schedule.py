@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 
 from apscheduler.triggers.cron import CronTrigger
 
+from services.password_link_send import DUE
+
 LOOK_BACK = (timedelta(hours=1), timedelta(days=1), timedelta(days=7), timedelta(days=31), timedelta(days=366))
 
 
@@ -55,6 +57,7 @@ JOBS = (
 
 WATCHES = (
     Watch("audit.drain", "EXISTS (SELECT FROM audit_outbox)", seconds=1.5),
+    Watch("mail.send", f"EXISTS (SELECT FROM password_links WHERE {DUE})", seconds=3.0),
     Watch(
         "imports.run",
         "EXISTS (SELECT FROM import_jobs j JOIN import_files f ON f.job_id = j.id WHERE j.state = 'QUEUED'"

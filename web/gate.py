@@ -6,19 +6,20 @@ import re
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, g, redirect, request
 from flask_wtf.csrf import CSRFProtect
 
 from config import Settings
 from models import new_id
-from services.errors import Forbidden, Unauthenticated
+from services.errors import Forbidden, StepUpRequired, Unauthenticated
 from web.authentication import WHO_ARE_YOU, authenticate, is_bearer
 from web.client_address import client_address, is_trusted_proxy
 from web.cors import add_cors_headers, answer_preflight, is_preflight
 from web.csrf import UNSAFE_METHODS, refuse_foreign_sites, require_token, session_cookie
 from web.guards import Limit, Route, route_table
+from web.htmx import go
 from web.limiter import choose_bucket, note_decision, spend_api_quota
 from web.problems import wants_page
 from web.request_log import log_request, real
@@ -27,6 +28,7 @@ from web.runtime import runtime
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 NOT_ALLOWED = "Your role, or this token's scopes, do not allow this."
 CHANGE_PASSWORD = "Change the password you were given before anything else: sign in at /login."  # noqa: S105
+STEP_UP = "Type your password again first: at /step-up."
 # What somebody with a password given by others may still do.
 BEFORE_CHANGE = frozenset({"account.password", "account.change_password", "account.logout", "account.language"})
 
@@ -99,7 +101,7 @@ class Gate:
             if route.max_bytes is not None:
                 request.max_content_length = route.max_bytes
             require_token(self._csrf)
-        return answer
+        return answer or self._check_step_up(route)
 
     def _check(self, route: Route) -> Any:
         guard, actor = route.guard, g.get("actor")
@@ -114,6 +116,15 @@ class Gate:
         if guard.permission is not None and not actor.may(guard.permission):
             raise Forbidden(NOT_ALLOWED)
         return None
+
+    def _check_step_up(self, route: Route) -> Any:
+        """Have a person type their password again; they come back to the page asked for, or sent a form from."""
+        if not route.guard.step_up or g.identity.stepped_up or g.actor.token_id is not None:
+            return None
+        if route.is_api:
+            raise StepUpRequired(STEP_UP)
+        back = request.path if request.method == "GET" else _page_of_form()
+        return go(f"/step-up?next={quote(back)}")
 
     def _ask_to_sign_in(self, route: Route) -> Any:
         """A person who never signed in is led to the form; a session that ended, and an API caller, get 401."""
@@ -137,6 +148,14 @@ class Gate:
         if self._log_requests and (route is None or route.limit is not Limit.NONE or response.status_code >= 400):
             log_request(incoming, response, state)
         return response
+
+
+def _page_of_form() -> str:
+    """Path of the page that a form was sent from; the start when the browser does not say."""
+    try:
+        return urlsplit(request.headers.get("Referer", "")).path or "/"
+    except ValueError:
+        return "/"
 
 
 def _request_id(given: str | None) -> str:

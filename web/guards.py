@@ -23,10 +23,12 @@ View = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Who may call a route: somebody signed in, with ``permission`` where one is named."""
+    """Who may call a route: somebody signed in, with ``permission`` where one is named; with ``step_up``, who typed
+    their password again a moment ago (SECURITY 6). Tokens have no password and are not asked."""
 
     permission: Permission | None = None
     signed_in: bool = True
+    step_up: bool = False
 
 
 PUBLIC = Guard(signed_in=False)

@@ -24,6 +24,8 @@ ENTITIES = {
     "record_id": "medical_record",
     "visit_id": "visit",
     "allergy_id": "allergy",
+    "request_id": "role_request",
+    "token_id": "token",
     "user_id": "user",
     "patient_id": "patient",
 }

@@ -44,20 +44,20 @@ def make(session: Session, cipher: FieldCipher, actor: Any = SYSTEM, **values: A
 
 
 def test_a_user_is_kept_with_versions_roles_and_an_event(session: Session, cipher: FieldCipher, admin: Actor) -> None:
-    made = make(session, cipher, admin, roles=["DOCTOR", "ADMIN"], council="CRM-SP 123456")
+    made = make(session, cipher, admin, roles=["RECEPTION", "AUDITOR"], council="CRM-SP 123456")
     assert made.password is None
     version = session.get_one(UserVersion, (made.user_id, 1))
     assert version.changed_by == admin.user_id
     assert (version.content["fullName"], version.content["council"]) == ("Ana Moura", "CRM-SP 123456")
     assert "argon2" not in str(version.content)
-    assert session.get_one(RoleVersion, (made.user_id, 1)).roles == ["ADMIN", "DOCTOR"]
+    assert session.get_one(RoleVersion, (made.user_id, 1)).roles == ["AUDITOR", "RECEPTION"]
     held = session.scalars(select(UserRole.role).where(UserRole.user_id == made.user_id)).all()
-    assert sorted(held) == ["ADMIN", "DOCTOR"]
+    assert sorted(held) == ["AUDITOR", "RECEPTION"]
 
 
 def test_making_a_user_is_recorded_without_their_data(databases: Databases, cipher: FieldCipher, admin: Actor) -> None:
     with databases.session(Principal.STAFF) as session:
-        made = make(session, cipher, admin, full_name="Beatriz Ueda")
+        made = make(session, cipher, admin, full_name="Beatriz Ueda", roles=["RECEPTION"])
     with databases.session(Principal.WORKER) as session:
         event = session.execute(text("SELECT * FROM audit_outbox WHERE entity_id = :id"), {"id": made.user_id}).one()
     assert (event.action, event.outcome, event.actor_id) == ("user.create", "success", admin.user_id)
@@ -112,6 +112,9 @@ def test_who_may_make_and_disable_users(session: Session, cipher: FieldCipher, c
             make(session, cipher, actor)
         with pytest.raises(Forbidden):
             disable_user(session, actor, cipher, email=cast.nurse.email)
+    for role in ("DOCTOR", "NURSE", "ADMIN"):  # a second administrator must approve these
+        with pytest.raises(Forbidden):
+            make(session, cipher, admin, roles=[role])
     with pytest.raises(Forbidden):
         disable_user(session, admin, cipher, email=cast.admin.email)
     with pytest.raises(NotFound):

@@ -72,6 +72,9 @@ ROWS: dict[str, Callable[[psycopg.Connection[Any], str], None]] = {
         {"id": new_id(), "job_id": job(c, ago), "file": "a", "line": 1, "pointer": "", "reason": "a"}, ago, {},
     ),
     "import_jobs": lambda c, ago: job(c, ago) and None,
+    "password_links": lambda c, ago: insert(
+        c, "password_links", {"id": new_id(), "kind": "reset", **USER}, ago, {"used_at": "{ago}"}
+    ),
     "job_runs": lambda c, ago: insert(
         c, "job_runs", {"job": new_id().hex}, ago, {"slot": "{ago}", "started_at": "{ago}"}
     ),

@@ -44,6 +44,8 @@ def tasks_in(broker: redis.Redis, queue: str) -> list[str]:
 def test_a_wakeup_is_a_message_in_the_queue_of_its_task(wakeup: RedisWakeup, broker: redis.Redis) -> None:
     wakeup.audit()
     wakeup.imports()
+    wakeup.mail()
+    wait_for(lambda: tasks_in(broker, "mail") == ["mail.send"])
     wait_for(lambda: tasks_in(broker, "audit") == ["audit.drain"])
     wait_for(lambda: tasks_in(broker, "default") == ["imports.run"])
 

@@ -68,6 +68,7 @@ class Scene:
         colleague = make_person(databases, cast.nurse.actor.role, "Colega")
         return {
             "record_id": record, "patient_id": patient, "visit_id": visit.id, "user_id": colleague.id,
+            "request_id": colleague.id,  # of a role: behind the password typed again, so none is needed
             "other": other, "team_patient": self.patient_with_team(),
         }  # fmt: skip
 

@@ -20,7 +20,8 @@ from web.guards import PUBLIC, SIGNED_IN, Guard, Limit, Routes, UnguardedRoute, 
 # Pages and calls that anybody may open; a new one is a decision to be made here.
 OPEN = {
     "health.live", "health.ready", "health.health", "metrics.show_metrics", "static.show_file", "docs.show_document",
-    "docs.show_page", "account.login", "account.sign_in", "account.language",
+    "docs.show_page", "account.login", "account.sign_in", "account.language", "invitations.open_link",
+    "invitations.choose",
 }  # fmt: skip
 
 
@@ -52,7 +53,9 @@ def test_every_rule_of_the_application_is_in_the_table(app: Flask) -> None:
     assert {rule.endpoint for rule in app.url_map.iter_rules()} == set(table)
     assert {route.endpoint for route in table.values() if not route.guard.signed_in} == OPEN
     counted = {route.endpoint: route.limit for route in table.values() if route.guard.signed_in}
-    assert {endpoint for endpoint, limit in counted.items() if limit is not Limit.STANDARD} == {"live.token"}
+    assert {endpoint for endpoint, limit in counted.items() if limit is not Limit.STANDARD} == {
+        "live.token", "step_up.confirm",
+    }  # fmt: skip
     assert counted["live.token"] is Limit.LIVE
 
 

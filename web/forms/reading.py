@@ -53,10 +53,12 @@ class Form(Generic[Model]):
 def read_form(model: type[Model], *, beside: Iterable[str] = ()) -> Form[Model]:
     """The request's form as ``model``. ``beside``: names of inputs that are the page's own and no field of it;
     they are in ``values`` all the same. Any other input that the model does not know is an error."""
-    form: Form[Model] = Form(values={name: request.form.get(name, "") for name in request.form if name != FIELD})
     fields = {info.alias or name: info.annotation for name, info in model.model_fields.items()}
+    # Several ticked boxes of one name are one list.
+    sent = {name: " ".join(given) if _is_list(fields.get(name)) else given[0] for name, given in request.form.lists()}
+    form: Form[Model] = Form(values={name: given for name, given in sent.items() if name != FIELD})
     data: dict[str, Any] = {}
-    for name, given in request.form.items():
+    for name, given in sent.items():
         if name in fields:
             _take(data, name, given, fields[name])
         elif name != FIELD and name not in beside:
@@ -92,6 +94,10 @@ def _take(data: dict[str, Any], name: str, given: str, annotation: Any) -> None:
         data[name] = _moment(given)
     else:
         data[name] = given.replace("\r\n", "\n")
+
+
+def _is_list(annotation: Any) -> bool:
+    return annotation is not None and list in set(_kinds(annotation))
 
 
 def _moment(given: str) -> Any:

@@ -1,0 +1,40 @@
+"""Sending mail: rows say to whom, the secret in it is made here, a moment before it leaves."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from celery import shared_task
+
+from integrations.mail import make_mailer
+from services.password_link_send import claim_link, note_outcome, send_link
+from tasks.base import BaseTask
+from tasks.runtime import settings
+
+SEND_SECONDS = 60.0
+
+log = structlog.get_logger()
+
+
+# No retry: the rows say when the next attempt is due, and the scheduler looks every few seconds.
+@shared_task(name="mail.send", bind=True, autoretry_for=(), soft_time_limit=150, time_limit=180)  # type: ignore[untyped-decorator]
+def send(self: BaseTask) -> int:
+    """Send what is due; gives how many left. No transaction is open while a mail server is spoken to."""
+    here = settings()
+    mailer = make_mailer(here)
+    if mailer is None:
+        log.warning("mail waits: SMTP_URL or PUBLIC_URL is not set")
+        return 0
+    deadline = time.monotonic() + SEND_SECONDS
+    sent = 0
+    while time.monotonic() < deadline:
+        with self.transaction() as session:
+            claimed = claim_link(session)
+        if claimed is None:
+            break
+        outcome = send_link(mailer, here, claimed)
+        with self.transaction() as session:
+            note_outcome(session, claimed, outcome)
+        sent += outcome is None
+    return sent
