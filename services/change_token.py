@@ -3,8 +3,7 @@
 An open dashboard asks this every second. The answer is a keyed digest: it tells that something the reader's pages
 show has changed, not what; it is no read of a record and writes no event.
 
-What is the same for all staff is asked once for everybody (``ClinicState``); what is one person's own, in one
-statement each time.
+For staff it is asked once for everybody (``ClinicState``); a patient's, who sees rows of their own alone, each time.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ import hashlib
 import hmac
 import threading
 import time
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import psycopg
 
@@ -56,17 +56,21 @@ PRESENT = """
 NEWEST = """
     (SELECT string_agg(id::text, ',' ORDER BY id) FROM (SELECT id FROM {table} ORDER BY id DESC LIMIT 20) n)
 """
-NOTICES = """
-    (SELECT count(*)::text || coalesce(max(id::text), '') FROM notifications WHERE user_id = %(me)s AND read_at IS NULL)
-"""
-# That there is one, not every word of it: a draft is saved every few seconds.
-DRAFTS = """
-    (SELECT count(*)::text || coalesce(max(id::text), '') FROM drafts WHERE user_id = %(me)s AND expires_at > now())
-"""
-# Its end is a change too: what was open to the reader is masked again.
-GRANTS = """
-    (SELECT count(*) FROM break_glass_grants
-    WHERE reviewed_at IS NULL AND user_id = %(me)s AND expires_at > now())
+# One person's own, for everybody who has any at once: what waits to be read, and that there are drafts (not every word
+# of them: they are saved every few seconds). The end of an emergency access is a change too: what it opened is masked
+# again.
+OWN = """
+    (SELECT json_object_agg(user_id, state) FROM (
+        SELECT user_id, string_agg(part, ',' ORDER BY part) AS state FROM (
+            SELECT user_id, 'n' || count(*) || max(id::text) AS part FROM notifications
+            WHERE read_at IS NULL GROUP BY user_id
+            UNION ALL
+            SELECT user_id, 'd' || count(*) || max(id::text) FROM drafts WHERE expires_at > now() GROUP BY user_id
+            UNION ALL
+            SELECT user_id, 'g' || count(*) FROM break_glass_grants
+            WHERE reviewed_at IS NULL AND expires_at > now() GROUP BY user_id
+        ) p GROUP BY user_id
+    ) o)
 """
 # An import's progress has a live part of its own; here, that one was begun or came to its end.
 IMPORTS = """
@@ -76,45 +80,55 @@ TO_REVIEW = """
     (SELECT count(*)::text || coalesce(max(id::text), '') FROM break_glass_grants WHERE reviewed_at IS NULL)
 """
 
+CLINIC = f"""
+    SELECT
+        md5(concat_ws('|', {RECORDS}, {VISITS}, {PRESENT},
+            {NEWEST.format(table="patients")}, {NEWEST.format(table="care_team_members")})) AS records,
+        {IMPORTS} AS imports, {TO_REVIEW} AS to_review, {OWN} AS own
+"""
+# Row-level security narrows these to the patient's own.
+PATIENTS_OWN = f"SELECT md5(concat_ws('|', {RECORDS}, {VISITS})) AS state"
 
-def _digest(*parts: str) -> str:
-    return f"SELECT md5(concat_ws('|', {', '.join(parts)})) AS state"
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """``own``: user id → what is theirs alone, of those who have anything."""
 
-CLINIC = _digest(RECORDS, VISITS, PRESENT, *(NEWEST.format(table=name) for name in ("patients", "care_team_members")))
+    records: str
+    imports: str
+    to_review: str
+    own: Mapping[str, str]
 
-
-@lru_cache(maxsize=8)
-def _own(role: Role) -> str:
-    if role is Role.PATIENT:  # row-level security narrows these to their own
-        return _digest(RECORDS, VISITS)
-    parts = [NOTICES, DRAFTS]
-    if role.is_clinical:
-        parts.append(GRANTS)
-    if role is Role.ADMIN:
-        parts.append(IMPORTS)
-    if role is Role.AUDITOR:
-        parts.append(TO_REVIEW)
-    return _digest(*parts)
+    def seen_by(self, actor: Actor) -> list[str]:
+        """What this actor's pages show some of."""
+        parts = [self.own.get(str(actor.user_id), "")]
+        if actor.may(Permission.RECORD_READ) and actor.may(Permission.VISIT_READ):
+            parts.append(self.records)
+        if actor.may(Permission.IMPORT):
+            parts.append(self.imports)
+        if actor.role is Role.AUDITOR:
+            parts.append(self.to_review)
+        return parts
 
 
 class ClinicState:
-    """What all staff's pages have in common, as one digest, asked at most every quarter of a second a process."""
+    """All staff's pages' state, asked for everybody together, at most every quarter of a second a process: 200 open
+    dashboards cost the database as much as one."""
 
     def __init__(self, databases: Databases, *, kept_seconds: float = KEPT_SECONDS) -> None:
         self._databases = databases
         self._kept_seconds = kept_seconds
         self._lock = threading.Lock()
-        self._known: str | None = None
+        self._known: Snapshot | None = None
         self._asked_at = 0.0
 
-    def get(self) -> str:
-        """The digest. While one thread asks anew, others take the last answer. Raises Unavailable."""
+    def get(self) -> Snapshot:
+        """While one thread asks anew, others take the last answer. Raises Unavailable."""
         known = self._known
         if known is not None and time.monotonic() - self._asked_at < self._kept_seconds:
             return known
         if not self._lock.acquire(blocking=known is None):
-            return known or ""
+            return known or self.get()
         try:
             asked_at = time.monotonic()
             self._known = self._ask()
@@ -123,13 +137,15 @@ class ClinicState:
         finally:
             self._lock.release()
 
-    def _ask(self) -> str:
+    def _ask(self) -> Snapshot:
         try:
             with self._databases.autocommit(Principal.STAFF) as connection:
                 row = connection.execute(CLINIC).fetchone()
         except psycopg.Error as error:
             raise Unavailable(NO_ANSWER) from error
-        return "" if row is None else str(row[0])
+        if row is None:
+            raise Unavailable(NO_ANSWER)
+        return Snapshot(row[0], row[1], row[2], row[3] or {})
 
 
 def change_token(databases: Databases, clinic: ClinicState, actor: Actor, key: bytes) -> str:
@@ -137,9 +153,10 @@ def change_token(databases: Databases, clinic: ClinicState, actor: Actor, key: b
 
     ``key`` (any secret of the installation) keeps the token from being a digest that could be tested for a guess.
     """
-    row = read(databases, actor, _own(actor.role), {"me": actor.user_id})
-    parts = [str(actor.user_id), "" if row is None else str(row["state"])]
-    if actor.role is not Role.PATIENT and actor.may(Permission.RECORD_READ) and actor.may(Permission.VISIT_READ):
-        parts.append(clinic.get())
-    digest = hmac.digest(key, "\0".join(parts).encode(), hashlib.sha256)
+    if actor.role is Role.PATIENT:
+        row = read(databases, actor, PATIENTS_OWN, {})
+        parts = ["" if row is None else str(row["state"])]
+    else:
+        parts = clinic.get().seen_by(actor)
+    digest = hmac.digest(key, "\0".join([str(actor.user_id), *parts]).encode(), hashlib.sha256)
     return base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 from flask import redirect, request
+from sqlalchemy.orm import Session
 
 from models.user import Role
 from services.audit_read import TrailFilters, list_events
@@ -45,40 +46,34 @@ def start() -> Any:
 def show_start(*, refused: str | None = None, status: int = 200) -> Any:
     """The start page; ``refused`` says what could not be done, above a list that is up to date."""
     live_token()  # before anything is read
-    role = current_actor().role
-    fragment = f"worklist/_{role.value.lower()}.html"
-    context = {"now": datetime.now(UTC), "refused": refused, "fragment": fragment, "notes": _notes(), **PARTS[role]()}
+    actor = current_actor()
+    fragment = f"worklist/_{actor.role.value.lower()}.html"
+    with unit_of_work() as session:
+        parts = {"notes": desk_notes(session, actor), **PARTS[actor.role](session)}
+    context = {"now": datetime.now(UTC), "refused": refused, "fragment": fragment, **parts}
     return show("worklist/worklist.html", {"day": fragment}, status=status, **context)
 
 
-def _notes() -> Any:
-    with unit_of_work() as session:
-        return desk_notes(session, current_actor())
-
-
-def _doctor() -> dict[str, Any]:
-    with unit_of_work() as session:
-        records = record_figures(session, current_actor(), runtime().settings.timezone)
+def _doctor(session: Session) -> dict[str, Any]:
+    records = record_figures(session, current_actor(), runtime().settings.timezone)
     # The year is this one.
     chart = [(day.strftime("%d/%m"), number) for day, number in records.per_day]
-    return _room() | {"records": records, "chart": chart}
+    return _room(session) | {"records": records, "chart": chart}
 
 
-def _room() -> dict[str, Any]:
+def _room(session: Session) -> dict[str, Any]:
     """Who waits and who is in care, and the day's figures of visits."""
     here, actor = runtime(), current_actor()
     wanted = request.values.get("show")
     waiting = Waiting(wanted) if wanted in tuple(Waiting) else None
     page = list_visits(here.databases, actor, waiting=waiting, limit=ROWS_MAX)
     rows = [_timed(row) for row in orjson.loads(page.data)]
-    with unit_of_work() as session:
-        figures = visit_figures(session, actor, here.settings.timezone)
     return {
         "waiting": [row for row in rows if row["status"] == "WAITING"],
         "in_care": [row for row in rows if row["status"] == "IN_CARE"],
         "is_cut": page.next_cursor is not None,
         "wanted": None if waiting is None else waiting.value,
-        "figures": figures,
+        "figures": visit_figures(session, actor, here.settings.timezone),
         "me": str(actor.user_id),
     }
 
@@ -95,17 +90,17 @@ def _timed(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _admin() -> dict[str, Any]:
+def _admin(_: Session) -> dict[str, Any]:
     return {"findings": all_findings(runtime())}
 
 
-def _auditor() -> dict[str, Any]:
+def _auditor(_: Session) -> dict[str, Any]:
     here, actor = runtime(), current_actor()
     trail = list_events(here.databases, here.cipher, actor, TrailFilters(), limit=TRAIL_ROWS)
     return {"accesses": waiting_accesses(here.databases, actor), "events": trail["data"]}
 
 
-PARTS: dict[Role, Callable[[], dict[str, Any]]] = {
+PARTS: dict[Role, Callable[[Session], dict[str, Any]]] = {
     Role.DOCTOR: _doctor,
     Role.NURSE: _room,
     Role.RECEPTION: _room,
