@@ -103,7 +103,7 @@ def test_security_04_a_page_that_is_only_open_keeps_no_session_alive(
     page = open_as("doctor")
     has_loaded(page)
     alone: list[Request] = []
-    page.on("request", lambda request: alone.append(request))
+    page.on("request", lambda request: alone.append(request))  # noqa: PLW0108  (Playwright marks what it is given)
     seen = "SELECT max(last_seen_at) FROM sessions WHERE user_id = :me"
     with databases.session(Principal.MIGRATOR) as session:
         session.execute(
