@@ -29,7 +29,7 @@ from embedded.supervisor import MARK
 
 DASHBOARDS = 200
 SECONDS = 20
-CORES_MAX = 0.5  # web, PostgreSQL and Redis together, while nothing changes
+CORES_MAX = 0.5  # web and PostgreSQL together, while nothing changes
 LATE_SECONDS_MAX = 2.0  # of the token, for the last of them
 # Each dashboard is somebody else's: the roles of a clinic in turn.
 ROLES = ("DOCTOR", "DOCTOR", "NURSE", "RECEPTION")
@@ -194,15 +194,13 @@ def _write(running: Clinic) -> float:
 
 
 def _cpu(running: Clinic) -> dict[str, float]:
-    """Processor seconds used so far, by what the processes are."""
+    """Processor seconds used so far by the web's processes and the database's."""
     home = Home(running.home)
-    used = {"PostgreSQL": sum(map(_seconds, processes_in(PostgresServer(home).data, "postgres")))}
+    used = {"PostgreSQL": sum(map(_seconds, processes_in(PostgresServer(home).data, "postgres"))), "web": 0.0}
     for pid in processes_marked(MARK, str(home.path)):
         with contextlib.suppress(OSError):
-            line = Path(f"/proc/{pid}/cmdline").read_bytes()
-            name = "web" if b"granian" in line else "Redis" if b"redis-server" in line else None
-            if name is not None:
-                used[name] = used.get(name, 0.0) + _seconds(pid)
+            if b"granian" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                used["web"] += _seconds(pid)
     return used
 
 
