@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 
-from bench import pages
+from bench import live, pages
 from bench.clinic import Clinic, clinic
 from bench.load import CONNECTIONS, Load, run
 
@@ -56,13 +56,14 @@ def main() -> int:
         written = running.sealed() - before
         print(f"events sealed during the run: {written}; outbox empty {seconds:.1f} s after the last request")
         pages_within = pages.measure(running)
+        live_within = live.measure(running)
     errors = sum(result.errors for result in results.values())
     rate, share = results["list"].per_second, results["list"].per_second / results["bare query (the page)"].per_second
     print(
         f"list: {rate:.0f}/s (floor {LIST_FLOOR:.0f}), {share:.0%} of the bare query (floor {LIST_SHARE:.0%}); "
         f"errors {errors}"
     )
-    return 0 if errors == 0 and rate >= LIST_FLOOR and share >= LIST_SHARE and pages_within else 1
+    return 0 if errors == 0 and rate >= LIST_FLOOR and share >= LIST_SHARE and pages_within and live_within else 1
 
 
 def _get(url: str, token: str) -> bytes:

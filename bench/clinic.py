@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -23,6 +24,7 @@ from embedded.postgres import PostgresServer
 
 ROOT = Path(__file__).resolve().parent.parent
 PLENTY = "100000000/minute"
+SIGILO = (sys.executable, "-m", "cli")  # of this clone, whichever one is installed
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Clinic:
 def sigilo(home: Path, *arguments: str) -> str:
     """Run one sigilo command against the installation in ``home``; gives its standard output."""
     done = subprocess.run(
-        [ROOT / ".venv" / "bin" / "sigilo", *arguments],
+        [*SIGILO, *arguments],
         env={**os.environ, "SIGILO_HOME": str(home)}, cwd=ROOT, check=True, capture_output=True, text=True,
     )  # fmt: skip
     return done.stdout.strip()
@@ -70,7 +72,7 @@ def clinic(*, patients: int, records: int, app: str) -> Iterator[Clinic]:
         }  # fmt: skip
         log = (home / "run.log").open("wb")
         process = subprocess.Popen(
-            [ROOT / ".venv" / "bin" / "sigilo", "run"], env=environment, cwd=ROOT, stdout=log, stderr=log
+            [*SIGILO, "run"], env=environment, cwd=ROOT, stdout=log, stderr=log
         )
         try:
             url = f"http://127.0.0.1:{port}"

@@ -87,6 +87,11 @@ VISIT_FIELDS: dict[str, tuple[Visibility, ...]] = {
     "reason": (C, C, C, C, H, H),
     "priority": _CAPTION,
     "status": _CAPTION,
+    # What tells two people in a waiting room apart, and that somebody has allergies: not which.
+    "patientBirthDate": _IDENTIFICATION,
+    "patientSex": _IDENTIFICATION,
+    "hasAllergies": _SAFETY,
+    "triagedAt": _CAPTION,
 }
 
 # A restricted record (Lei 14.289/2022, mental health, violence) is masked down to these for everybody who is
@@ -94,7 +99,7 @@ VISIT_FIELDS: dict[str, tuple[Visibility, ...]] = {
 # gave it its title: the visit's reason. What the waiting room works by stays.
 RESTRICTED_VISIBLE = {
     "record": frozenset({"kind", "occurredAt", "author"}),
-    "visit": frozenset({"priority", "status"}),
+    "visit": frozenset({"priority", "status", "patientBirthDate", "patientSex", "hasAllergies", "triagedAt"}),
 }
 SEES_RESTRICTED = frozenset({Relation.CARE_TEAM, Relation.OWN})
 

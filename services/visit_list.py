@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
@@ -17,23 +18,43 @@ from services.audited_read import event_insert, event_parameters, read
 from services.errors import Invalid
 from services.permissions import Permission
 from services.record_list import JsonPage
-from services.visit_fields import CLOSED, representation, standing_columns
+from services.visit_fields import CLOSED, is_member, representation, standing_columns
 
 # As in the index ix_visits_worklist, letter for letter, so that PostgreSQL uses it.
 RANK = "array_position(ARRAY['CRITICAL','HIGH','NORMAL','LOW'], v.priority)"
 
 
+class Waiting(StrEnum):
+    """Which of those who wait are wanted; the ones in care are shown beside them either way."""
+
+    MINE = "mine"  # they wait for the reader by name, or for nobody in particular and the reader is on their team
+    CRITICAL = "critical"
+
+
+# Priority is clear to all who see the list, and who they wait for too, so neither filter betrays a masked field.
+WAITING_WHERE = {
+    Waiting.MINE: f"(v.doctor_id = %(me)s OR v.doctor_id IS NULL AND {is_member('v.patient_id')})",
+    Waiting.CRITICAL: "v.priority = 'CRITICAL'",
+}
+
+
 def list_visits(
-    databases: Databases, actor: Actor, *, status: str | None = None, limit: int = 20, cursor: str | None = None
+    databases: Databases,
+    actor: Actor,
+    *,
+    status: str | None = None,
+    waiting: Waiting | None = None,
+    limit: int = 20,
+    cursor: str | None = None,
 ) -> JsonPage:
     """Open visits (or those WAITING, or IN_CARE) by priority, then arrival; DONE or LEFT ones latest first.
 
-    Raises Forbidden, Invalid (status, cursor), Unavailable.
+    ``waiting`` narrows those who wait. Raises Forbidden, Invalid (status, cursor), Unavailable.
     """
     actor.require(Permission.VISIT_READ)
     if status is not None and status not in VISIT_STATUSES:
         raise Invalid.at("/status", f"one of {', '.join(VISIT_STATUSES)}")
-    filters = {"list": "visits", "status": status}
+    filters = {"list": "visits", "status": status, "waiting": waiting}
     parameters: dict[str, Any] = {
         "me": actor.user_id,
         "role": actor.role.value,
@@ -47,7 +68,7 @@ def list_visits(
     elif cursor is not None:
         names = ("after_rank", "after", "after_id")
         parameters |= zip(names, cursors.decode(filters, cursor, int, datetime, uuid.UUID), strict=True)
-    row = read(databases, actor, _statement(actor.role, status, cursor is not None), parameters)
+    row = read(databases, actor, _statement(actor.role, status, waiting, cursor is not None), parameters)
     if row is None or row["data"] is None:
         return JsonPage("[]", None)
     key = (row["last_at"], row["last_id"]) if is_history else (row["last_rank"], row["last_at"], row["last_id"])
@@ -55,12 +76,14 @@ def list_visits(
 
 
 @lru_cache(maxsize=64)
-def _statement(role: Role, status: str | None, continued: bool) -> str:
+def _statement(role: Role, status: str | None, waiting: Waiting | None, continued: bool) -> str:
     is_history = status in CLOSED
     # The statuses stand in the text: the planner matches them with the partial index.
     conditions = ["v.status IN ('WAITING', 'IN_CARE')"] if not is_history else []
     if status is not None:
         conditions.append(f"v.status = '{status}'")
+    if waiting is not None:
+        conditions.append(f"(v.status <> 'WAITING' OR {WAITING_WHERE[waiting]})")
     if is_history:
         order, reverse = "arrived_at DESC, id DESC", "arrived_at, id"
         after = "(v.arrived_at, v.id) < (%(after)s, %(after_id)s)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 from flask import Flask
-from flask_babel import get_locale, gettext, ngettext
+from flask_babel import format_date, get_locale, gettext, ngettext
 
 from web.runtime import runtime
 
@@ -14,7 +14,7 @@ Given = datetime | date | str | None
 
 def register_clock(app: Flask) -> None:
     app.jinja_env.filters.update(
-        moment=moment, day=day, clock=clock, since=since, age=age, for_input=for_input, machine=machine
+        moment=moment, day=day, weekday=weekday, clock=clock, since=since, age=age, for_input=for_input, machine=machine
     )
 
 
@@ -42,6 +42,15 @@ def day(given: Given) -> str:
         return given.strftime("%d/%m/%Y")
     value = parse(given)
     return "" if value is None else value.strftime("%d/%m/%Y")
+
+
+def weekday(given: Given) -> str:
+    """``Terça-feira, 24/11/2026``, in the page's language."""
+    value = parse(given)
+    if value is None:
+        return ""
+    name = str(format_date(value.date(), "EEEE"))
+    return f"{name[:1].upper()}{name[1:]}, {day(given)}"
 
 
 def clock(given: Given) -> str:

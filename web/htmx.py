@@ -45,6 +45,13 @@ def go(path: str, *, done: str | None = None) -> BaseResponse:
     return redirect(path, 303)
 
 
+def refresh(answer: Response) -> Response:
+    """Have the live parts of the page that htmx asks from fetch themselves anew, as when anything changed."""
+    if is_htmx():
+        answer.headers["HX-Trigger"] = "sigilo:changed"
+    return answer
+
+
 def show_again(answer: Response, *, into: str) -> Response:
     """Have htmx put ``answer`` into the element with the id ``into`` instead of the one it asked for."""
     if is_htmx():

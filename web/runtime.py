@@ -10,6 +10,7 @@ from config import Principal, Settings
 from integrations.redis_store import RedisStore
 from integrations.wakeup import RedisWakeup, Wakeup
 from models.engine import Databases
+from services.change_token import ClinicState
 from services.field_encryption import FieldCipher, field_cipher
 from services.quota import Quotas
 from services.quota_log import QuotaLog
@@ -29,6 +30,7 @@ class Runtime:
     quotas: Quotas
     quota_log: QuotaLog
     wakeup: Wakeup
+    clinic_state: ClinicState
 
     @classmethod
     def start(cls, settings: Settings, databases: Databases | None = None) -> Runtime:
@@ -45,6 +47,7 @@ class Runtime:
             quotas=Quotas(store, processes=settings.web_workers),
             quota_log=QuotaLog(databases),
             wakeup=RedisWakeup(settings.redis_url.get_secret_value()),
+            clinic_state=ClinicState(databases),
         )
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from services.actor import Actor
 from services.notification_list import count_unread
 from services.permissions import Permission
 from web.database import unit_of_work
+from web.live_token import live_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,12 @@ class Place:
 
 
 def shell_context() -> dict[str, Any]:
-    """``places`` and ``unread`` for layouts/app.html; empty for nobody, and before a given password is changed."""
+    """``places``, ``unread`` and ``live_token`` for layouts/app.html; empty for nobody, and before a given password
+    is changed."""
     actor: Actor | None = g.get("actor")
     if actor is None or g.identity.must_change:
-        return {"places": [], "unread": 0}
-    return {"places": places(actor), "unread": _unread(actor)}
+        return {"places": [], "unread": 0, "live_token": ""}
+    return {"places": places(actor), "unread": _unread(actor), "live_token": live_token()}
 
 
 def places(actor: Actor) -> list[Place]:

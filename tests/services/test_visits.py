@@ -262,9 +262,10 @@ def test_a_visit_shows_the_social_name_and_hides_the_complaint_from_administrati
             patient, _ = find_patient(session, person.actor, patient_id)
             assert show_visit(session, person.actor, visit, patient) == row(person), name
         assert row(person)["patientName"] == "Beltrana"
-        hidden = name == "admin"
-        assert (row(person)["reason"] is None) is hidden
-        assert (row(person)["privacy"]["maskedFields"] == ["reason"]) is hidden
+        assert (row(person)["reason"] is None) is (name == "admin")
+        assert (row(person)["hasAllergies"] is None) is (name in ("admin", "reception"))
+        expected = {"admin": ["reason", "hasAllergies"], "reception": ["hasAllergies"]}
+        assert row(person)["privacy"]["maskedFields"] == expected.get(name, [])
     with pytest.raises(Forbidden):
         list_visits(databases, cast.auditor.actor)
 

@@ -25,7 +25,6 @@ AREAS = (access_visits, access_records, access_patients, access_trail, access_ad
 EVERYBODY = row("200 200 200 200 200 200 200 200 200 401")
 
 PAGES: dict[tuple[str, str], Expected] = {
-    ("GET", "/"): EVERYBODY,
     ("GET", "/live"): EVERYBODY,
     ("GET", "/live/stay"): row("204 204 204 204 204 204 204 204 204 401"),
     ("GET", "/password"): EVERYBODY,

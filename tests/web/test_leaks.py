@@ -59,7 +59,8 @@ def test_the_visit_of_a_restricted_record_does_not_tell_its_title(
     for person in (cast.doctor2, cast.nurse, cast.reception):
         shown = row(person, "status=DONE")
         assert shown["reason"] is None and shown["priority"] == "HIGH"
-        assert shown["privacy"] == {"maskedFields": ["reason"], "reason": "restricted"}
+        masked = ["reason", "hasAllergies"] if person is cast.reception else ["reason"]
+        assert shown["privacy"] == {"maskedFields": masked, "reason": "restricted"}
     assert row(cast.reception, "status=DONE") == closed
     assert row(cast.doctor, "status=DONE")["reason"] == "Retorno HIV"
 

@@ -43,7 +43,10 @@ def test_a_visit_over_the_api(client: FlaskClient, cast: Cast, patient_id: str) 
     assert made.status_code == 201
     visit = made.get_json()
     assert (visit["status"], visit["patientName"], visit["priority"]) == ("WAITING", "Bel", "CRITICAL")
-    assert visit in worklist(client, cast.doctor2, "status=WAITING")
+    assert visit in worklist(client, cast.reception, "status=WAITING")
+    (listed,) = (row for row in worklist(client, cast.doctor2, "status=WAITING") if row["id"] == visit["id"])
+    differ = {name for name in visit if visit[name] != listed[name]}
+    assert differ == {"hasAllergies", "privacy"}, "which reception may not know"
     record_url = "/api/medical-records"
     assert client.get(f"{record_url}?patientId={patient_id}", headers=cast.doctor2.headers).get_json()["data"] == []
     called = client.post(f"{URL}/{visit['id']}/call", headers=cast.doctor2.headers)

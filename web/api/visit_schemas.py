@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -43,6 +43,10 @@ class Visit(Shown):
     id: uuid.UUID
     patient_id: uuid.UUID
     patient_name: str
+    patient_birth_date: date | None
+    patient_sex: str | None
+    has_allergies: bool | None = Field(description="whether allergies are noted, not which; null where masked")
+    in_care_team: bool = Field(description="whether you are on the patient's care team now")
     reason: str | None
     priority: Priority | None
     status: Status | None
@@ -51,6 +55,8 @@ class Visit(Shown):
     arrived_at: datetime
     called_at: datetime | None
     closed_at: datetime | None
+    triaged_at: datetime | None = Field(description="when the triage note of this visit was written")
+    record_id: uuid.UUID | None = Field(description="the consultation that opened when the patient was called")
     version: int
     privacy: Privacy
 

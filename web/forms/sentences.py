@@ -30,6 +30,12 @@ def what_is_wrong(kind: str, context: Context) -> str:
         sentence = gettext("At most %(number)s characters.", number=context["max_length"])
     elif kind == "too_long":
         sentence = gettext("At most %(number)s of them.", number=context["max_length"])
+    elif kind == "greater_than_equal":
+        sentence = gettext("At least %(number)s.", number=context["ge"])
+    elif kind == "less_than_equal":
+        sentence = gettext("At most %(number)s.", number=context["le"])
+    elif kind in ("int_parsing", "float_parsing", "int_from_float"):
+        sentence = gettext("A number, in digits.")
     elif kind in ("literal_error", "enum"):
         sentence = gettext("Choose one of the list.")
     elif kind.startswith(("date", "timezone")):

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from flask import Response
 
-from services.change_token import change_token
 from web.api.answers import json_answer, no_content
-from web.authentication import current_actor
-from web.database import unit_of_work
 from web.guards import SIGNED_IN, Limit, Routes
-from web.runtime import runtime
+from web.live_token import live_token
 
 routes = Routes("live")
 
 
 def token() -> Response:
     """One word that differs once something this reader's pages show has changed. Never data, never a read event."""
-    key = runtime().settings.secret_key.get_secret_value().encode()
-    with unit_of_work() as session:
-        return json_answer({"token": change_token(session, current_actor(), key)})
+    return json_answer({"token": live_token()})
 
 
 def stay() -> Response:

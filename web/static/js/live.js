@@ -5,7 +5,8 @@
 (() => {
   const EVERY_MS = 1000;
   const SLOWEST_MS = 30000;
-  let token = null;
+  // What the page itself shows, so that a change before the first question is seen too.
+  let token = document.body.dataset.token || null;
   let wait = EVERY_MS;
 
   const listens = () => document.querySelector("[hx-trigger*='sigilo:changed']") !== null;

@@ -1,0 +1,140 @@
+"""The change token: differs for those whose pages show what changed, and for nobody else."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from config import Principal, Settings
+from models import Allergy, Draft, Patient
+from models.engine import Databases
+from models.user import Role
+from services.break_glass import break_glass
+from services.change_token import ClinicState, change_token
+from services.field_encryption import FieldCipher, field_cipher
+from services.record_create import NewRecord, create_record
+from services.visit_create import NewVisit, create_visit
+from tests.factories.cast import Cast, Person, make_patient, make_person
+from tests.services.test_query_counts import statements_sent
+
+KEY = b"k" * 32
+Token = Callable[[Person], str]
+
+
+@pytest.fixture
+def token(databases: Databases) -> Token:
+    """Nothing is kept between two questions."""
+    clinic = ClinicState(databases, kept_seconds=0)
+    return lambda person: change_token(databases, clinic, person.actor, KEY)
+
+
+@pytest.fixture
+def cipher(settings: Settings) -> FieldCipher:
+    return field_cipher(settings)
+
+
+def changed(token: Token, people: dict[str, Person], act: Callable[[], object]) -> set[str]:
+    """Names of those whose token ``act`` changes."""
+    before = {name: token(person) for name, person in people.items()}
+    assert before == {name: token(person) for name, person in people.items()}, "nothing changed, so no token did"
+    act()
+    return {name for name, person in people.items() if token(person) != before[name]}
+
+
+CLINICAL = {"doctor", "doctor2", "nurse", "nurse2"}
+DESK = CLINICAL | {"reception", "admin"}
+
+
+def test_a_visit_is_news_from_the_door_to_the_end(
+    databases: Databases, settings: Settings, cast: Cast, cipher: FieldCipher, token: Token
+) -> None:
+    patient_id = make_patient(databases, settings, "Chegou Agora")
+
+    def check_in() -> None:
+        with databases.session(Principal.STAFF) as session:
+            new = NewVisit(patient_id, "Tosse", "LOW")
+            create_visit(session, cast.reception.actor, cipher, new)
+
+    assert changed(token, cast.people, check_in) == DESK
+
+    def rename() -> None:
+        with databases.session(Principal.STAFF) as session:
+            patient = session.get_one(Patient, patient_id)
+            patient.social_name = "Outra"
+
+    assert changed(token, cast.people, rename) == DESK
+
+    def note_allergy() -> None:
+        with databases.session(Principal.STAFF) as session:
+            session.add(Allergy(patient_id=patient_id, substance="Dipirona", recorded_by=cast.doctor.id))
+
+    assert changed(token, cast.people, note_allergy) == DESK
+
+
+def test_a_record_is_news_to_staff_and_to_its_patient(
+    databases: Databases, cast: Cast, cipher: FieldCipher, token: Token
+) -> None:
+    def write() -> None:
+        with databases.session(Principal.STAFF) as session:
+            create_record(session, cast.doctor.actor, cipher, NewRecord(cast.patient_id, {"title": "Consulta"}))
+
+    assert changed(token, cast.people, write) == DESK | {"patient"}
+
+
+def test_an_emergency_access_is_news_to_the_team_the_admin_and_the_auditor(
+    databases: Databases, cast: Cast, token: Token
+) -> None:
+    doctor = make_person(databases, Role.DOCTOR, "De Fora")
+
+    def break_it() -> None:
+        with databases.session(Principal.STAFF) as session:
+            break_glass(session, doctor.actor, cast.patient_id, reason="Emergência no pronto-socorro")
+
+    people = cast.people | {"outsider": doctor}
+    assert changed(token, people, break_it) == {"doctor", "nurse", "admin", "auditor", "outsider"}
+
+
+def test_a_draft_is_news_to_its_writer_once(databases: Databases, cast: Cast, token: Token) -> None:
+    drafts: list[uuid.UUID] = []
+
+    def keep() -> None:
+        with databases.session(Principal.STAFF) as session:
+            draft = Draft(
+                user_id=cast.doctor.id, content={"title": "a"}, expires_at=datetime.now(UTC) + timedelta(days=1)
+            )
+            session.add(draft)
+            session.flush()
+            drafts.append(draft.id)
+
+    def go_on_writing() -> None:
+        with databases.session(Principal.STAFF) as session:
+            session.get_one(Draft, drafts[0]).content = {"title": "ab"}
+
+    assert changed(token, cast.people, keep) == {"doctor"}
+    assert changed(token, cast.people, go_on_writing) == set()
+
+
+def test_two_hundred_dashboards_cost_the_database_one_statement(databases: Databases, cast: Cast) -> None:
+    clinic = ClinicState(databases, kept_seconds=60)
+    staff = [person for name, person in cast.people.items() if name not in ("patient", "stranger")]
+
+    def everybody() -> None:
+        for number in range(200):
+            change_token(databases, clinic, staff[number % len(staff)].actor, KEY)
+
+    assert statements_sent(databases, everybody) == 1
+    assert len({change_token(databases, clinic, person.actor, KEY) for person in staff}) == len(staff)
+
+
+def test_security_40_a_change_is_told_and_not_read(
+    databases: Databases, cast: Cast, cipher: FieldCipher, token: Token
+) -> None:
+    """22 characters, whatever changed, and no event."""
+    statement = "SELECT count(*) FROM audit_outbox"
+    with databases.autocommit(Principal.WORKER) as connection:
+        before = connection.execute(statement).fetchone()
+        assert {len(token(person)) for person in cast.people.values()} == {22}
+        assert connection.execute(statement).fetchone() == before
