@@ -24,6 +24,7 @@ ENTITIES = {
     "record_id": "medical_record",
     "visit_id": "visit",
     "allergy_id": "allergy",
+    "grant_id": "break_glass_grant",
     "user_id": "user",
     "patient_id": "patient",
 }
