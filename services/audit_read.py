@@ -44,6 +44,7 @@ CONDITIONS = {
     # found would tell that somebody else's row was on it.
     "entity_id": "(t.entity_id = %(entity_id)s OR t.entity_ids @> ARRAY[%(entity_id)s::uuid] AND %(is_within)s)",
     "actor_id": "t.actor_id = %(actor_id)s",
+    "other_than_id": "t.actor_id IS DISTINCT FROM %(other_than_id)s",
     "action": "t.action = %(action)s",
     "outcome": "t.outcome = %(outcome)s",
     "start": "t.occurred_at >= %(start)s AND t.sealed_at >= %(start)s - interval '1 day'",
@@ -62,11 +63,13 @@ Connection = psycopg.Connection[Any]
 @dataclass(frozen=True, slots=True)
 class TrailFilters:
     """What a list of events is narrowed to. ``start`` and ``end`` bound occurredAt, both included;
-    ``entity_id`` finds lists that named it too, ``patient_id`` everything about that patient."""
+    ``entity_id`` finds lists that named it too, ``patient_id`` everything about that patient, ``other_than_id``
+    what anybody but that person did."""
 
     entity_type: str | None = None
     entity_id: uuid.UUID | None = None
     actor_id: uuid.UUID | None = None
+    other_than_id: uuid.UUID | None = None
     patient_id: uuid.UUID | None = None
     action: str | None = None
     outcome: str | None = None

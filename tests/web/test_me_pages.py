@@ -60,6 +60,17 @@ def test_a_patient_finds_their_record_and_who_saw_it(
     assert "Bia Rocha Recepção leu os dados de um paciente recepção: dados clínicos ocultos" in seen
 
 
+def test_ones_own_looks_hide_nobody_elses(app: Flask, databases: Databases, cast: Cast, portal: Person) -> None:
+    signed_in(app, databases, cast.doctor).client.get(f"/api/patients/{patient_of(portal)}")
+    browser = signed_in(app, databases, portal)
+    for _ in range(6):
+        browser.get("/me")
+    drain_all(databases)
+    page = browser.get("/me").get_data(as_text=True)
+    assert "<b>Você</b>" not in page and "<b>Ana Moura</b>" in page
+    assert page.count("<b>Você</b>") == 0 < browser.get("/me?own=1").get_data(as_text=True).count("<b>Você</b>")
+
+
 def test_a_patient_sees_nobody_elses_record(app: Flask, databases: Databases, cast: Cast, portal: Person) -> None:
     drain_all(databases)
     page = signed_in(app, databases, cast.stranger).get("/me").get_data(as_text=True)

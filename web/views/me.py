@@ -37,14 +37,16 @@ def me() -> Response:
     actor = current_actor()
     context: dict[str, Any] = {"own": None, "accesses": None}
     if actor.may(Permission.ACCESS_LOG_READ) and actor.patient_id is not None:
-        context["accesses"] = list_accesses(runtime().databases, actor, cursor=request.args.get("cursor"))
+        context["accesses"] = list_accesses(
+            runtime().databases, actor, by_others="own" not in request.args, cursor=request.args.get("cursor")
+        )
         if target() not in FRAGMENTS:
             context["own"] = _own_record(actor, actor.patient_id)
     with anonymous_work() as session:
         return show(
             "me/me.html", FRAGMENTS, actor=actor, account=get_account(session, actor),
             sessions=list_sessions(session, actor), tokens=list_own_tokens(session, actor),
-            browser_name=browser_name, is_continued="cursor" in request.args, **context,
+            browser_name=browser_name, with_own="own" in request.args, **context,
         )  # fmt: skip
 
 
