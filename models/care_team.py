@@ -12,6 +12,7 @@ from models.base import Base, CreatedAt, PrimaryKey
 from models.patient import one_of
 
 ORIGINS = ("RESPONSIBLE", "ADDED", "VISIT")
+VERDICTS = ("JUSTIFIED", "NOT_JUSTIFIED", "FOLLOW_UP")
 
 
 class CareTeamMember(Base):
@@ -45,7 +46,8 @@ class CareTeamMember(Base):
 
 
 class BreakGlassGrant(Base):
-    """Thirty minutes of reading one patient from outside the care team. The reason is clinical text."""
+    """Thirty minutes of reading one patient from outside the care team, fewer when ended early, and its review.
+    The reason is clinical text."""
 
     __tablename__ = "break_glass_grants"
 
@@ -59,12 +61,17 @@ class BreakGlassGrant(Base):
     reviewed_at: Mapped[datetime | None]
     reviewed_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id"))
     verdict: Mapped[str | None]
+    review_note: Mapped[str | None]  # clinical text too, as the reason is
 
     __table_args__ = (
         Index("ix_break_glass_grants_active", "patient_id", "user_id", "expires_at"),
         Index("ix_break_glass_grants_unreviewed", "granted_at", postgresql_where=text("reviewed_at IS NULL")),
         CheckConstraint("length(reason) BETWEEN 10 AND 1000", "reason_length"),
         CheckConstraint("expires_at > granted_at", "expires_after_grant"),
+        CheckConstraint(one_of("verdict", VERDICTS), "verdict_known"),
+        CheckConstraint("num_nulls(reviewed_at, reviewed_by, verdict) IN (0, 3)", "reviewed_whole"),
+        CheckConstraint("reviewed_by <> user_id", "reviewed_by_another"),
+        CheckConstraint("length(review_note) <= 2000", "review_note_length"),
     )
 
 

@@ -22,9 +22,11 @@ from services.record_fields import time_text
 BREAK_GLASS = "break-glass"
 
 
-def list_accesses(databases: Databases, actor: Actor, *, limit: int = 20, cursor: str | None = None) -> dict[str, Any]:
+def list_accesses(
+    databases: Databases, actor: Actor, *, by_others: bool = False, limit: int = 20, cursor: str | None = None
+) -> dict[str, Any]:
     """``{"data": […], "nextCursor"}``, newest first: everything anybody did with the caller's own record, lists
-    that showed it included, the caller's own visits too.
+    that showed it included; the caller's own looks too, unless only those ``by_others`` are asked for.
 
     The role asked is the auditor's, limited to the one patient: a patient's own role sees nothing of the trail.
     Raises Forbidden, Invalid (cursor), Unavailable.
@@ -32,13 +34,14 @@ def list_accesses(databases: Databases, actor: Actor, *, limit: int = 20, cursor
     actor.require(Permission.ACCESS_LOG_READ)
     if actor.patient_id is None:
         raise Forbidden("Your account is not linked to a patient. Ask reception to link it.")
-    filters = {"patient": actor.patient_id}
+    filters = {"patient": actor.patient_id, "by_others": by_others or None}
     before = None if cursor is None else cursors.decode(filters, cursor, int)[0]
     event = Event("access_log.read", "patient", actor.patient_id, patient_id=actor.patient_id, basis="own")
     try:
         with databases.autocommit(Principal.AUDITOR) as connection, connection.transaction():
             scope = scope_of(connection, [actor.patient_id])
-            rows = page(connection, TrailFilters(), scope, before=before, limit=limit + 1)
+            whose = TrailFilters(other_than_id=actor.user_id if by_others else None)
+            rows = page(connection, whose, scope, before=before, limit=limit + 1)
             shown, has_more = rows[:limit], len(rows) > limit
             keep_listed(connection, shown, scope)
             people, reasons = _people(connection, shown), grant_reasons(connection, shown)

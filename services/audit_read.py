@@ -44,7 +44,9 @@ CONDITIONS = {
     # found would tell that somebody else's row was on it.
     "entity_id": "(t.entity_id = %(entity_id)s OR t.entity_ids @> ARRAY[%(entity_id)s::uuid] AND %(is_within)s)",
     "actor_id": "t.actor_id = %(actor_id)s",
+    "other_than_id": "t.actor_id IS DISTINCT FROM %(other_than_id)s",
     "action": "t.action = %(action)s",
+    "outcome": "t.outcome = %(outcome)s",
     "start": "t.occurred_at >= %(start)s AND t.sealed_at >= %(start)s - interval '1 day'",
     "end": "t.occurred_at <= %(end)s",
 }
@@ -61,13 +63,16 @@ Connection = psycopg.Connection[Any]
 @dataclass(frozen=True, slots=True)
 class TrailFilters:
     """What a list of events is narrowed to. ``start`` and ``end`` bound occurredAt, both included;
-    ``entity_id`` finds lists that named it too, ``patient_id`` everything about that patient."""
+    ``entity_id`` finds lists that named it too, ``patient_id`` everything about that patient, ``other_than_id``
+    what anybody but that person did."""
 
     entity_type: str | None = None
     entity_id: uuid.UUID | None = None
     actor_id: uuid.UUID | None = None
+    other_than_id: uuid.UUID | None = None
     patient_id: uuid.UUID | None = None
     action: str | None = None
+    outcome: str | None = None
     start: datetime | None = None
     end: datetime | None = None
 
@@ -93,9 +98,8 @@ def list_events(
             shown, has_more = rows[:limit], len(rows) > limit
             if actor.role is not Role.AUDITOR and scope is not None:
                 keep_listed(connection, shown, scope)
-            data = [
-                _shown(row, *found) for row, found in zip(shown, _values(connection, cipher, actor, shown), strict=True)
-            ]
+            values = _values(connection, cipher, actor, shown)
+            data = [represent(row, *found) for row, found in zip(shown, values, strict=True)]
             write_event(connection, actor, replace(event, entity_ids=tuple(row["id"] for row in shown)))
     except psycopg.DataError:
         raise
@@ -153,7 +157,7 @@ def _values(
     """Per event: its changes with values, and its reason, as this reader sees them."""
     relation = role_relation(actor.role, in_team=True)  # of clinical readers, who see their own patients' events alone
     if relation not in SEES_REASON:
-        return [([_masked(change) for change in row["changes"] or ()], None) for row in rows]
+        return [(masked_changes(row), None) for row in rows]
     versions = _versions(connection, cipher, rows)
     reasons = grant_reasons(connection, rows)
     found = []
@@ -164,6 +168,11 @@ def _values(
         seen = [_seen(change, row["entity_type"], relation, earlier, later) for change in row["changes"] or ()]
         found.append((seen, reason if row["changes"] else reasons.get(row["basis_id"])))
     return found
+
+
+def masked_changes(row: Row) -> list[dict[str, Any]]:
+    """The names of the fields that an event changed, and no value."""
+    return [_masked(change) for change in row["changes"] or ()]
 
 
 def _masked(change: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,7 +234,7 @@ def grant_reasons(connection: Connection, rows: Sequence[Row]) -> dict[uuid.UUID
     )
 
 
-def _shown(row: Row, changes: list[dict[str, Any]], reason: str | None) -> dict[str, Any]:
+def represent(row: Row, changes: list[dict[str, Any]], reason: str | None) -> dict[str, Any]:
     """The event as CONTRACT has it; ``entityIds`` are what a list showed."""
     return {
         "id": str(row["id"]),

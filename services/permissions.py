@@ -32,6 +32,10 @@ class Permission(StrEnum):
     """Add somebody else to a care team, or remove them."""
     BREAK_GLASS = "break_glass"
     """Read one patient in the clear for 30 minutes from outside the care team, for a stated reason."""
+    BREAK_GLASS_READ = "break_glass.read"
+    """See that emergency accesses happened: all as auditor or admin, on one's own patients as doctor or nurse."""
+    BREAK_GLASS_REVIEW = "break_glass.review"
+    """Say whether somebody else's emergency access was justified: any as auditor, on one's own patients as doctor."""
     VISIT_READ = "visit.read"
     """See who waits and who is in care."""
     VISIT_WRITE = "visit.write"
@@ -52,6 +56,8 @@ class Permission(StrEnum):
     """Inactivate a record with a reason, and restore it."""
     TRAIL_READ = "trail.read"
     """Read the audit trail: all of it as auditor, one's own patients' as doctor or nurse."""
+    TRAIL_EXPORT = "trail.export"
+    """Take the audit trail out of the system, with opaque ids."""
     ACCESS_LOG_READ = "access_log.read"
     """See who saw one's own record."""
     EXPORT = "export"
@@ -60,6 +66,8 @@ class Permission(StrEnum):
     """Manage users, roles, tokens, settings and jobs."""
     IMPORT = "import"
     """Bring records in from files."""
+    NOTIFICATION_READ = "notification.read"
+    """See what one was told, and mark it as read."""
     SELF = "self"
     """See and end one's own sessions, know who one is."""
 
@@ -73,7 +81,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
             P.ALLERGY_READ, P.ALLERGY_WRITE, P.CARE_TEAM_WRITE, P.BREAK_GLASS,
             P.VISIT_READ, P.VISIT_WRITE, P.VISIT_CALL,
             P.RECORD_READ, P.RECORD_CREATE, P.RECORD_UPDATE, P.RECORD_CLOSE, P.RECORD_AMEND, P.RECORD_DELETE,
-            P.TRAIL_READ, P.EXPORT, P.SELF,
+            P.TRAIL_READ, P.EXPORT, P.BREAK_GLASS_READ, P.BREAK_GLASS_REVIEW, P.NOTIFICATION_READ, P.SELF,
         }
     ),
     Role.NURSE: frozenset(
@@ -81,19 +89,25 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
             P.PATIENT_READ, P.PATIENT_CREATE, P.PATIENT_UPDATE, P.PATIENT_LOOKUP,
             P.ALLERGY_READ, P.ALLERGY_WRITE, P.BREAK_GLASS, P.VISIT_READ, P.VISIT_WRITE,
             P.RECORD_READ, P.RECORD_CREATE, P.RECORD_UPDATE, P.RECORD_CLOSE, P.RECORD_AMEND,
-            P.TRAIL_READ, P.SELF,
+            P.TRAIL_READ, P.BREAK_GLASS_READ, P.NOTIFICATION_READ, P.SELF,
         }
     ),
     Role.RECEPTION: frozenset(
         {
             P.PATIENT_READ, P.PATIENT_CREATE, P.PATIENT_UPDATE, P.PATIENT_DELETE, P.PATIENT_LOOKUP,
-            P.ALLERGY_READ, P.CARE_TEAM_WRITE, P.VISIT_READ, P.VISIT_WRITE, P.RECORD_READ, P.SELF,
+            P.ALLERGY_READ, P.CARE_TEAM_WRITE, P.VISIT_READ, P.VISIT_WRITE, P.RECORD_READ,
+            P.NOTIFICATION_READ, P.SELF,
         }
     ),
     Role.ADMIN: frozenset(
-        {P.PATIENT_READ, P.PATIENT_LOOKUP, P.ALLERGY_READ, P.VISIT_READ, P.RECORD_READ, P.USER_MANAGE, P.IMPORT, P.SELF}
+        {
+            P.PATIENT_READ, P.PATIENT_LOOKUP, P.ALLERGY_READ, P.VISIT_READ, P.RECORD_READ, P.USER_MANAGE, P.IMPORT,
+            P.BREAK_GLASS_READ, P.NOTIFICATION_READ, P.SELF,
+        }
     ),
-    Role.AUDITOR: frozenset({P.TRAIL_READ, P.SELF}),
+    Role.AUDITOR: frozenset(
+        {P.TRAIL_READ, P.TRAIL_EXPORT, P.BREAK_GLASS_READ, P.BREAK_GLASS_REVIEW, P.NOTIFICATION_READ, P.SELF}
+    ),
     Role.PATIENT: frozenset(
         {P.PATIENT_READ, P.ALLERGY_READ, P.VISIT_READ, P.RECORD_READ, P.ACCESS_LOG_READ, P.EXPORT, P.SELF}
     ),
@@ -114,7 +128,7 @@ class Scope(StrEnum):
     EXPORT = "export"
 
 
-# Permissions without a scope (imports, users) are not for tokens, SELF aside, which every token has.
+# Permissions without a scope (imports, users, reviews) are not for tokens, SELF aside, which every token has.
 SCOPE_OF: dict[Permission, Scope | None] = {
     P.PATIENT_READ: Scope.PATIENTS_READ,
     P.PATIENT_CREATE: Scope.PATIENTS_WRITE,
@@ -125,6 +139,8 @@ SCOPE_OF: dict[Permission, Scope | None] = {
     P.ALLERGY_WRITE: Scope.PATIENTS_WRITE,
     P.CARE_TEAM_WRITE: Scope.PATIENTS_WRITE,
     P.BREAK_GLASS: Scope.BREAK_GLASS,
+    P.BREAK_GLASS_READ: None,
+    P.BREAK_GLASS_REVIEW: None,
     P.VISIT_READ: Scope.VISITS_READ,
     P.VISIT_WRITE: Scope.VISITS_WRITE,
     P.VISIT_CALL: Scope.VISITS_WRITE,
@@ -135,10 +151,12 @@ SCOPE_OF: dict[Permission, Scope | None] = {
     P.RECORD_AMEND: Scope.RECORDS_WRITE,
     P.RECORD_DELETE: Scope.RECORDS_WRITE,
     P.TRAIL_READ: Scope.AUDIT_READ,
+    P.TRAIL_EXPORT: None,
     P.ACCESS_LOG_READ: Scope.AUDIT_READ,
     P.EXPORT: Scope.EXPORT,
     P.USER_MANAGE: None,
     P.IMPORT: None,
+    P.NOTIFICATION_READ: None,
     P.SELF: None,
 }
 

@@ -14,6 +14,7 @@ from config import PRODUCT_NAME, PRODUCT_VERSION, Settings
 from models.engine import Databases
 from observability.logging import configure_logging
 from web.authentication import register_login
+from web.broken_glass import register_broken_glass
 from web.clock import register_clock
 from web.compression import register_compression
 from web.csrf import BoundSessions
@@ -54,6 +55,7 @@ def make_app(settings: Settings, databases: Databases | None = None, *, groups: 
     register_metrics(app)
     register_languages(app, settings)
     register_clock(app)
+    register_broken_glass(app)
     register_static(app)
     register_routes(app, groups)
     gate.open(app)

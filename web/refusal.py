@@ -26,6 +26,7 @@ ENTITIES = {
     "allergy_id": "allergy",
     "request_id": "role_request",
     "token_id": "token",
+    "grant_id": "break_glass_grant",
     "user_id": "user",
     "patient_id": "patient",
 }

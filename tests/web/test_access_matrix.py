@@ -15,11 +15,12 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 
 from config import Principal, Settings
-from models import MedicalRecord, Visit
+from models import MedicalRecord, Notification, Visit
 from models.engine import Databases
 from services.field_encryption import field_cipher
 from services.record_create import NewRecord, create_record
 from tests.factories.cast import Cast, join_team, make_patient, make_person
+from tests.factories.emergency import make_grant
 from tests.web.access_table import ACTORS, SESSION_ONLY, TABLE
 from web.guards import route_table
 
@@ -65,11 +66,15 @@ class Scene:
         with databases.session(Principal.STAFF) as session:
             visit = Visit(patient_id=other, reason="Febre", priority="NORMAL", checked_in_by=cast.reception.id)
             session.add(visit)
+        grant = make_grant(databases, cast.doctor2, patient)
+        notice = Notification(user_id=cast.doctor.id, kind="patient.break_glass", patient_id=patient, subject_id=grant)
+        with databases.session(Principal.STAFF) as session:
+            session.add(notice)
         colleague = make_person(databases, cast.nurse.actor.role, "Colega")
         return {
             "record_id": record, "patient_id": patient, "visit_id": visit.id, "user_id": colleague.id,
             "request_id": colleague.id,  # of a role: behind the password typed again, so none is needed
-            "other": other, "team_patient": self.patient_with_team(),
+            "other": other, "team_patient": self.patient_with_team(), "grant_id": grant, "notification_id": notice.id,
         }  # fmt: skip
 
     def patient_with_team(self) -> uuid.UUID:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Response, g, make_response, redirect, render_template, request
 from flask_babel import gettext
@@ -24,11 +23,11 @@ from web.database import anonymous_work
 from web.guards import PUBLIC, SIGNED_IN, Limit, Routes
 from web.htmx import go, show
 from web.languages import LANGUAGES, language_cookie
+from web.local_path import local_path
 from web.runtime import runtime
 
 EMAIL_MAX = 254
 CHOICE_SECONDS = 120  # to choose a role after the password was right
-PATH_MAX = 500
 
 routes = Routes("account")
 
@@ -171,16 +170,6 @@ def _start(user_id: uuid.UUID, role: Role) -> Any:
     set_cookie(answer, settings, name, started.secret)
     drop_cookie(answer, settings, visit_cookie(settings))
     return answer
-
-
-def local_path(text: str | None) -> str:
-    """``text`` when it is a path of this site, else ``/``: a sign-in must not lead elsewhere."""
-    if not text or len(text) > PATH_MAX or not text.startswith("/") or text.startswith("//"):
-        return "/"
-    if "\\" in text or any(ord(character) < 33 for character in text):
-        return "/"
-    parts = urlsplit(text)
-    return "/" if parts.scheme or parts.netloc else text
 
 
 routes.add("/login", view=login, guard=PUBLIC)

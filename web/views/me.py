@@ -1,7 +1,89 @@
-"""``/me``: a patient's own record and who saw it; everybody's account and sessions."""
+"""``/me``: a patient's own record and who saw it; everybody's account, sessions and tokens."""
 
 from __future__ import annotations
 
-from web.guards import Routes
+import uuid
+from typing import Any
+
+import orjson
+from flask import Response, request
+
+from services.access_log import list_accesses
+from services.account_get import get_account
+from services.actor import Actor
+from services.allergy_list import list_allergies
+from services.patient_get import get_patient
+from services.permissions import Permission
+from services.record_list import RecordFilters, list_records
+from services.session_end import end_other_sessions, end_own_session
+from services.session_list import list_sessions
+from services.token_list_own import list_own_tokens
+from services.visit_list import list_visits
+from web.authentication import current_actor
+from web.database import anonymous_work
+from web.guards import Guard, Routes
+from web.htmx import go, show, target
+from web.runtime import runtime
+from web.user_agents import browser_name
 
 routes = Routes("me_pages")
+SHOWN_RECORDS = 10
+SHOWN_VISITS = 5
+FRAGMENTS = {"accesses-more": "me/_accesses.html"}
+
+
+def me() -> Response:
+    """Each part in its own words; of the patient's parts a page further down asks for its own alone."""
+    actor = current_actor()
+    context: dict[str, Any] = {"own": None, "accesses": None}
+    if actor.may(Permission.ACCESS_LOG_READ) and actor.patient_id is not None:
+        context["accesses"] = list_accesses(
+            runtime().databases, actor, by_others="own" not in request.args, cursor=request.args.get("cursor")
+        )
+        if target() not in FRAGMENTS:
+            context["own"] = _own_record(actor, actor.patient_id)
+    with anonymous_work() as session:
+        return show(
+            "me/me.html", FRAGMENTS, actor=actor, account=get_account(session, actor),
+            sessions=list_sessions(session, actor), tokens=list_own_tokens(session, actor),
+            browser_name=browser_name, with_own="own" in request.args, **context,
+        )  # fmt: skip
+
+
+def end_one(session_id: uuid.UUID) -> Any:
+    """End a session of one's own; the present one ends like any other, and the next page asks to sign in."""
+    with anonymous_work() as session:
+        end_own_session(session, current_actor(), session_id)
+    return go("/me", done="session-ended")
+
+
+def end_others() -> Any:
+    with anonymous_work() as session:
+        end_other_sessions(session, current_actor())
+    return go("/me", done="sessions-ended")
+
+
+def _own_record(actor: Actor, patient_id: uuid.UUID) -> dict[str, Any]:
+    """Who one is to the clinic, what is written about one, and when one was there: each read audited as ever."""
+    here = runtime()
+    filters = RecordFilters(patient_id=patient_id)
+    records = list_records(here.databases, actor, filters, limit=SHOWN_RECORDS)
+    visits = [
+        visit
+        for status in (None, "DONE")
+        for visit in orjson.loads(list_visits(here.databases, actor, status=status, limit=SHOWN_VISITS).data)
+    ]
+    return {
+        "patient": orjson.loads(get_patient(here.databases, actor, here.cipher, patient_id).data),
+        "allergies": orjson.loads(list_allergies(here.databases, actor, patient_id).data),
+        "records": orjson.loads(records.data),
+        "has_more_records": records.next_cursor is not None,
+        "visits": visits[:SHOWN_VISITS],
+    }
+
+
+SELF = Guard(Permission.SELF)
+
+routes.add("/me", view=me, guard=SELF)
+routes.add("/me/sessions/<uuid:session_id>/end", view=end_one, guard=SELF, methods=["POST"])
+routes.add("/me/sessions/end-others", view=end_others, guard=SELF, methods=["POST"])
