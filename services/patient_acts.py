@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy.orm import Session
 
@@ -21,7 +20,6 @@ from services.permissions import Permission
 @dataclass(frozen=True, slots=True)
 class PatientActs:
     in_team: bool
-    grant_ends: datetime | None  # of a running break-glass grant, where that is what opens the door
     edit: bool
     note_allergy: bool
     change_team: bool
@@ -38,7 +36,6 @@ def patient_acts(session: Session, actor: Actor, patient_id: uuid.UUID) -> Patie
     treats = standing.in_team or not actor.role.is_clinical
     return PatientActs(
         in_team=standing.in_team,
-        grant_ends=None if grant is None else grant.expires_at,
         edit=actor.may(Permission.PATIENT_UPDATE) and treats,
         note_allergy=actor.may(Permission.ALLERGY_WRITE) and standing.in_team,
         change_team=actor.may(Permission.CARE_TEAM_WRITE) and treats,

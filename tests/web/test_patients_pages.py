@@ -125,7 +125,7 @@ def test_what_is_offered_is_what_may_be_done(as_: As, patient_id: uuid.UUID) -> 
         who: {
             name
             for name, mark in {
-                "glass": "/break-glass", "record": "/medical-records/new?", "check-in": 'action="/visits"',
+                "glass": "/break-glass", "record": "/medical-records/new?", "check-in": 'href="/visits/new/',
                 "edit": "/edit", "team": f'{patient_id}/care-team"',
                 "allergy": f'action="/patients/{patient_id}/allergies"',
                 "inactivate": f"{patient_id}/inactivate",

@@ -19,7 +19,6 @@ from services.patient_get import get_patient
 from services.patient_inactivate import inactivate_patient, restore_patient
 from services.patient_timeline import read_timeline
 from services.permissions import Permission
-from services.staff_directory import find_staff
 from web.api.schemas import ReasonBody
 from web.authentication import current_actor
 from web.database import unit_of_work
@@ -52,7 +51,6 @@ def show_patient_page(patient_id: uuid.UUID, *, status: int = 200, **forms: Form
     here, actor = runtime(), current_actor()
     with unit_of_work() as session:
         acts = patient_acts(session, actor, patient_id)
-        doctors = find_staff(session, actor, roles=[Role.DOCTOR], limit=200) if acts.check_in else []
     shown = get_patient(here.databases, actor, here.cipher, patient_id, include_deleted=True)
     patient = orjson.loads(shown.data)
     context: dict[str, Any] = {"patient": patient, "acts": acts, "allergy_form": Form(), "reason_form": Form(), **forms}
@@ -60,7 +58,7 @@ def show_patient_page(patient_id: uuid.UUID, *, status: int = 200, **forms: Form
         return show("patients/gone.html", status=410 if status == 200 else status, **context)
     allergies = list_allergies(here.databases, actor, patient_id)
     return show(
-        "patients/patient.html", {"allergies": "patients/_allergies.html"}, status=status, doctors=doctors,
+        "patients/patient.html", {"allergies": "patients/_allergies.html"}, status=status,
         allergies=orjson.loads(allergies.data), allergies_privacy=orjson.loads(allergies.privacy),
         team=orjson.loads(list_team(here.databases, actor, patient_id)), **_timeline(patient_id), **context,
     )  # fmt: skip

@@ -12,14 +12,13 @@ from flask_babel import lazy_gettext as _
 from models.user import Role
 from services.access import find_patient
 from services.allergy_list import list_allergies
-from services.author import Author
 from services.care_team_add import add_member
 from services.errors import Conflict, Invalid
 from services.identifier_check import normalize
 from services.patient_get import get_patient
 from services.patient_list import PatientSearch, search_patients
 from services.permissions import Permission
-from services.staff_list import list_staff
+from services.staff_directory import Colleague, find_staff
 from services.visit_call import call_visit
 from services.visit_close import close_visit
 from services.visit_create import NewVisit, create_visit, require_desk
@@ -40,6 +39,7 @@ from web.views.worklist import show_start
 FOUND_MAX = 20
 
 routes = Routes("visits_pages")
+STAFF_MAX = 500  # a clinic's doctors, or its nurses, in one list
 
 # What services of visits say to a person, for the catalogue: ``said`` looks the same words up.
 SENTENCES = (
@@ -121,9 +121,13 @@ def check_in(patient_id: uuid.UUID) -> Any:
 
 def _add_nurse(session: Any, patient_id: uuid.UUID, nurse_id: uuid.UUID) -> None:
     actor = current_actor()
-    if nurse_id not in {nurse.id for nurse in list_staff(session, actor, Role.NURSE)}:
+    if nurse_id not in {nurse.id for nurse in _staff(session, Role.NURSE)}:
         raise Invalid.at("/nurseId", "the id of an active nurse")
     add_member(session, actor, runtime().cipher, patient_id, nurse_id)
+
+
+def _staff(session: Any, role: Role) -> list[Colleague]:
+    return find_staff(session, current_actor(), roles=[role], limit=STAFF_MAX)
 
 
 def _check_in_page(patient_id: uuid.UUID, form: Form[Any], status: int = 200) -> Response:
@@ -131,9 +135,9 @@ def _check_in_page(patient_id: uuid.UUID, form: Form[Any], status: int = 200) ->
     nurses: list[tuple[str, str]] = []
     with unit_of_work() as session:
         require_desk(actor, find_patient(session, actor, patient_id)[1])
-        doctors = _options(list_staff(session, actor, Role.DOCTOR))
+        doctors = _options(_staff(session, Role.DOCTOR))
         if actor.role is Role.RECEPTION:
-            nurses = _options(list_staff(session, actor, Role.NURSE))
+            nurses = _options(_staff(session, Role.NURSE))
     patient = orjson.loads(get_patient(here.databases, actor, here.cipher, patient_id).data)
     return show(
         "visits/check_in.html", status=status, patient=patient, form=form, doctors=doctors, nurses=nurses,
@@ -141,7 +145,7 @@ def _check_in_page(patient_id: uuid.UUID, form: Form[Any], status: int = 200) ->
     )  # fmt: skip
 
 
-def _options(people: list[Author]) -> list[tuple[str, str]]:
+def _options(people: list[Colleague]) -> list[tuple[str, str]]:
     """For a list to choose from: id, and a name with the council number that tells two of one name apart."""
     return [(str(each.id), f"{each.name} · {each.council}" if each.council else each.name) for each in people]
 
