@@ -58,7 +58,7 @@ def test_offered_if_and_only_if_it_is_allowed(
     assert offered is allowed
 
 
-def test_a_running_grant_says_when_it_ends_and_offers_no_other(session: Session, cast: Cast) -> None:
-    grant = break_glass(session, cast.doctor2.actor, cast.patient_id, reason="plantão da noite")
+def test_a_running_grant_offers_no_other(session: Session, cast: Cast) -> None:
+    break_glass(session, cast.doctor2.actor, cast.patient_id, reason="plantão da noite")
     acts = patient_acts(session, cast.doctor2.actor, cast.patient_id)
     assert (acts.break_glass, acts.in_team) == (False, False)

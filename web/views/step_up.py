@@ -15,8 +15,8 @@ from web.csrf import session_cookie, set_cookie
 from web.database import anonymous_work
 from web.guards import SIGNED_IN, Limit, Routes
 from web.htmx import show
+from web.local_path import local_path
 from web.runtime import runtime
-from web.views.account import local_path
 
 routes = Routes("step_up")
 
