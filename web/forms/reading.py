@@ -50,18 +50,22 @@ class Form(Generic[Model]):
             self.errors[WHOLE] = said(error.detail)
 
 
-def read_form(model: type[Model], *, beside: Iterable[str] = ()) -> Form[Model]:
-    """The request's form as ``model``. ``beside``: names of inputs that are the page's own and no field of it;
-    they are in ``values`` all the same. Any other input that the model does not know is an error."""
-    form: Form[Model] = Form(values={name: request.form.get(name, "") for name in request.form if name != FIELD})
+def read_form(
+    model: type[Model], *, beside: Iterable[str] = (), given: Mapping[str, str] | None = None
+) -> Form[Model]:
+    """The request's form as ``model``, or ``given`` as if it were the form. ``beside``: names of inputs that are
+    the page's own and no field of it; they are in ``values`` all the same. Any other input that the model does not
+    know is an error."""
+    sent: Mapping[str, str] = request.form if given is None else given
+    form: Form[Model] = Form(values={name: sent[name] for name in sent if name != FIELD})
     fields = {info.alias or name: info.annotation for name, info in model.model_fields.items()}
     data: dict[str, Any] = {}
-    for name, given in request.form.items():
+    for name, text in sent.items():
         if name in fields:
-            _take(data, name, given, fields[name])
+            _take(data, name, text, fields[name])
         elif name != FIELD and name not in beside:
             form.errors[WHOLE] = gettext("The form has a field that is not known here. Load the page again.")
-    if any("\0" in value for value in request.form.values()):
+    if any("\0" in value for value in sent.values()):
         form.errors[WHOLE] = gettext("The form has a character that can't be stored.")
     try:
         body = model.model_validate(data)
