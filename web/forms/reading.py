@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from flask import request
 from flask_babel import gettext
-from pydantic import BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from services.errors import Invalid
 from web.csrf import FIELD
@@ -25,6 +25,7 @@ from web.runtime import runtime
 
 Model = TypeVar("Model", bound=BaseModel)
 BETWEEN = re.compile(r"[\s,;]+")
+MOMENTS = {datetime, AwareDatetime}
 WHOLE = ""  # the key of errors that belong to no field
 
 
@@ -92,7 +93,7 @@ def _take(data: dict[str, Any], name: str, given: str, annotation: Any) -> None:
             data[name] = None
         elif str in kinds:
             data[name] = ""
-    elif datetime in kinds:
+    elif kinds & MOMENTS:
         data[name] = _moment(given)
     else:
         data[name] = given.replace("\r\n", "\n")
