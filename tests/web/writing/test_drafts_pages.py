@@ -17,7 +17,6 @@ from models.user import Role
 from tests.factories.cast import Cast, Person, join_team, make_patient, make_person
 from tests.web.writing.writer import NEW, MakeRecord, Open, Writer, edit, end_membership, id_in, inputs_of, record_of
 
-
 NOBODY = "01a20000-0000-7000-8000-000000000000"
 
 

@@ -76,7 +76,8 @@ def test_the_chosen_patient_stands_beside_the_form(
 @pytest.mark.parametrize(
     ("typed", "field"),
     [({"title": ""}, "title"), ({"title": "   "}, "title"), ({"title": "x" * 201}, "title"),
-     ({"priority": "URGENT"}, "priority"), ({"cid10Codes": "I10, gripe"}, "cid10Codes"), ({"occurredAt": "2099-01-01T10:00"}, "occurredAt"),
+     ({"priority": "URGENT"}, "priority"), ({"cid10Codes": "I10, gripe"}, "cid10Codes"),
+     ({"occurredAt": "2099-01-01T10:00"}, "occurredAt"),
      ({"occurredAt": "ontem"}, "occurredAt"), ({"patientId": ""}, "patientId"), ({"patientId": "1"}, "patientId"),
      ({"notes": "x" * 20_001}, "notes")],
 )  # fmt: skip
