@@ -130,7 +130,11 @@ class RecordVersion(Base):
 
 
 class Draft(Base):
-    """Text not saved yet, kept on the server so that a lost session or a crash loses nothing."""
+    """Text of one form not saved yet, kept on the server so that a lost session or a crash loses nothing.
+
+    ``content``: ``values`` are the fields as typed, of an edit only those that were changed; ``own`` the words in
+    them that the writer added to what the record said; ``form`` names the open form that wrote last.
+    """
 
     __tablename__ = "drafts"
 
@@ -139,6 +143,9 @@ class Draft(Base):
     patient_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("patients.id"))
     record_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("medical_records.id"))
     base_version: Mapped[int | None]
+    visit_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("visits.id"))
+    amends_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("medical_records.id"))
+    revision: Mapped[int] = mapped_column(server_default=text("1"), default=1)
     content: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[CreatedAt]
@@ -147,11 +154,4 @@ class Draft(Base):
     __table_args__ = (
         Index("ix_drafts_user_id", "user_id", text("updated_at DESC")),
         Index("ix_drafts_expires_at", "expires_at"),
-        Index(
-            "uq_drafts_record",
-            "user_id",
-            "record_id",
-            unique=True,
-            postgresql_where=text("record_id IS NOT NULL"),
-        ),
     )

@@ -69,9 +69,23 @@ def create_record(session: Session, actor: Actor, cipher: FieldCipher, new: NewR
     return access
 
 
-def _check_triage(standing: Standing, content: Mapping[str, Any]) -> None:
+def may_create(session: Session, actor: Actor, patient_id: uuid.UUID, *, is_addendum: bool) -> None:
+    """Refuse before anything is written what ``create_record`` would refuse after. Raises Forbidden, NotFound, Gone."""
+    actor.require(Permission.RECORD_AMEND if is_addendum else Permission.RECORD_CREATE)
+    _, standing = find_patient(session, actor, patient_id)
+    if is_addendum:
+        check_amending(actor, standing)
+    elif actor.role is Role.NURSE:
+        _check_team(standing)
+
+
+def _check_team(standing: Standing) -> None:
     if not standing.in_team:
         raise Forbidden("You are not on this patient's care team. Ask a doctor of the team or reception to add you.")
+
+
+def _check_triage(standing: Standing, content: Mapping[str, Any]) -> None:
+    _check_team(standing)
     if content["kind"] != "TRIAGE":
         raise Forbidden("Nurses write triage notes (kind TRIAGE) and addenda.", ["/kind"])
 

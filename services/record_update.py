@@ -17,18 +17,19 @@ from services.errors import Forbidden, Invalid, PreconditionRequired, StaleVersi
 from services.field_encryption import FieldCipher
 from services.masking import Visibility
 from services.permissions import Permission
-from services.record_fields import content_of, status_of, time_text
+from services.record_fields import CONTENT, content_of, status_of, time_text
 from services.record_view import record_mask
 from services.record_write import check_content, note_unchanged, require_reason, save, set_content
 
 NAME_THE_VERSION = 'Say which version you change: If-Match: "<version>", or version in the body.'
 
 
-def may_update(session: Session, actor: Actor, record_id: uuid.UUID) -> RecordAccess:
+def may_update(session: Session, actor: Actor, record_id: uuid.UUID, *, lock: bool = True) -> RecordAccess:
     """The record, locked, if this actor may change it at all. Called before a body's fields are looked at, so
-    that somebody outside learns nothing from how it is refused. Raises Forbidden, NotFound, Gone."""
+    that somebody outside learns nothing from how it is refused. ``lock`` is not for a form that only asks.
+    Raises Forbidden, NotFound, Gone."""
     actor.require(Permission.RECORD_UPDATE)
-    access = find_record(session, actor, record_id, lock=True)
+    access = find_record(session, actor, record_id, lock=lock)
     check_updatable(actor, access)
     return access
 
@@ -89,6 +90,16 @@ def update_record(
     record.updated_at = datetime.now(UTC)
     save(session, actor, cipher, access, action="medical_record.update", before=before, reason=reason)
     return access
+
+
+def writable_fields(actor: Actor, access: RecordAccess) -> tuple[str, ...]:
+    """The fields (API names) that this actor may change in a record that ``may_update`` let them change: what an
+    edit form has inputs for."""
+    clear = [name for name, seen in record_mask(access).fields.items() if seen is Visibility.CLEAR]
+    names = tuple(name for name in CONTENT if name in clear)
+    if access.record.amends_id is not None or (actor.role is Role.NURSE and access.is_author):
+        return tuple(name for name in names if name != "kind")
+    return names if access.is_author or actor.role is not Role.NURSE else ("priority",)
 
 
 def _check_fields(actor: Actor, access: RecordAccess, content: Mapping[str, Any]) -> None:

@@ -21,13 +21,21 @@ def diff(before: str, after: str) -> list[Part]:
     if max(len(old), len(new)) > WORDS_MAX:
         old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
     parts: list[Part] = []
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    for kind, i1, i2, j1, j2 in matcher.get_opcodes():
-        if kind == "equal":
-            parts.append(("same", "".join(old[i1:i2])))
+    removed, added = "", ""
+    opcodes = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    for number, (kind, i1, i2, j1, j2) in enumerate(opcodes):
+        before_part, after_part = "".join(old[i1:i2]), "".join(new[j1:j2])
+        # A space that two changed words have in common is no sameness that a reader sees: it is one change.
+        is_between = kind == "equal" and before_part.isspace() and 0 < number < len(opcodes) - 1
+        if kind != "equal" or is_between:
+            removed, added = removed + before_part, added + after_part
             continue
-        if i2 > i1:
-            parts.append(("removed", "".join(old[i1:i2])))
-        if j2 > j1:
-            parts.append(("added", "".join(new[j1:j2])))
-    return parts
+        parts += _changed(removed, added)
+        removed, added = "", ""
+        parts.append(("same", before_part))
+    return parts + _changed(removed, added)
+
+
+def _changed(removed: str, added: str) -> list[Part]:
+    changed: list[Part] = [("removed", removed), ("added", added)]
+    return [part for part in changed if part[1]]

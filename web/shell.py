@@ -44,6 +44,7 @@ def places(actor: Actor) -> list[Place]:
         (is_patient, "/me", "home", gettext("My record")),
         (may(Permission.PATIENT_READ) and not is_patient, "/patients", "users", gettext("Patients")),
         (may(Permission.RECORD_READ) and not is_patient, "/medical-records", "file", gettext("Records")),
+        (may(Permission.RECORD_UPDATE), "/drafts", "edit", gettext("Drafts")),
         (may(Permission.TRAIL_READ), "/audit", "eye", gettext("Audit trail")),
         (
             may(Permission.TRAIL_READ) or may(Permission.USER_MANAGE),

@@ -48,3 +48,47 @@ FORMS |= {
     ("POST", "/medical-records/<uuid:record_id>/inactivate"): lambda _: {"reason": "registro em duplicidade"},
     ("POST", "/medical-records/<uuid:record_id>/restore"): lambda _: {"reason": "era válido"},
 }
+
+# writing
+# Columns:              doc doc2 nur nur2 rec adm aud pat str anon
+_WRITERS = row("200 200 200 200 403 403 403 403 403 401")
+# The cast's record is the doctor's and open; who may edit none learns of none.
+_EDITORS = "403 200 403 403 403 403 403 403 401"
+PAGES |= {
+    ("GET", "/medical-records/new"): _WRITERS,
+    # a consultation: doctors anywhere; nurses write triage notes only, and for their own patients
+    ("POST", "/medical-records/new"): row(
+        "303 303 403 403 403 403 403 403 403 401", "404 404 404 404 403 403 403 403 403 401"
+    ),
+    ("GET", "/medical-records/new/patient"): _WRITERS,
+    ("POST", "/medical-records/new/patient"): _WRITERS,
+    ("POST", "/medical-records/new/chosen"): row(
+        "200 200 200 403 403 403 403 403 403 401", "404 404 404 404 403 403 403 403 403 401"
+    ),
+    ("POST", "/medical-records/check"): _WRITERS,
+    ("GET", "/medical-records/<uuid:record_id>/edit"): row(
+        f"200 {_EDITORS}", "404 404 404 404 403 403 403 403 403 401"
+    ),
+    # the form sends notes: a nurse changes the priority of others' records only
+    ("POST", "/medical-records/<uuid:record_id>/edit"): row(
+        "303 403 403 403 403 403 403 403 403 401", "404 404 404 404 403 403 403 403 403 401"
+    ),
+    # nobody else saved anything: what is sent here without a conflict is the edit itself
+    ("POST", "/medical-records/<uuid:record_id>/merge"): row(
+        "303 403 303 403 403 403 403 403 403 401", "404 404 404 404 403 403 403 403 403 401"
+    ),
+    ("GET", "/drafts"): _WRITERS,
+    ("POST", "/drafts"): row("200 200 200 200 403 403 403 403 403 401", "404 404 404 404 403 403 403 403 403 401"),
+    ("GET", "/drafts/token"): _WRITERS,
+}
+FORMS |= {
+    ("POST", "/medical-records/new"): lambda ids: {"patientId": str(ids["patient_id"]), "title": "Consulta"},
+    ("POST", "/medical-records/new/patient"): lambda _: {"q": "zeca"},
+    ("POST", "/medical-records/new/chosen"): lambda ids: {"patientId": str(ids["patient_id"])},
+    ("POST", "/medical-records/check"): lambda _: {"_field": "title", "title": "Consulta"},
+    ("POST", "/medical-records/<uuid:record_id>/edit"): lambda _: {"version": "1", "notes": "n"},
+    ("POST", "/medical-records/<uuid:record_id>/merge"): lambda _: {"version": "1", "theirs": "1", "priority": "HIGH"},
+    ("POST", "/drafts"): lambda ids: {"patientId": str(ids["patient_id"]), "title": "Consulta"},
+}
+# A draft is its writer's alone: everybody else's ways to it are in tests/web/writing/test_drafts_pages.py.
+ELSEWHERE |= {("GET", "/drafts/<uuid:draft_id>"), ("POST", "/drafts/<uuid:draft_id>/discard")}

@@ -48,10 +48,13 @@ class LiveServer:
 
 
 @contextmanager
-def live_server(settings: Settings, folder: Path, **variables: str) -> Iterator[LiveServer]:
-    """Start it on a free port with two processes; end it, and what it started, afterwards."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+def live_server(
+    settings: Settings, folder: Path, *, port: int | None = None, **variables: str
+) -> Iterator[LiveServer]:
+    """Start it on a free port, or on ``port`` again, with two processes; end it, and what it started, afterwards."""
+    if port is None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
     environment = {
         **os.environ,
         "SIGILO_ENV": settings.sigilo_env,

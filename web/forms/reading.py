@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from flask import request
 from flask_babel import gettext
-from pydantic import BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from services.errors import Invalid
 from web.csrf import FIELD
@@ -25,6 +25,7 @@ from web.runtime import runtime
 
 Model = TypeVar("Model", bound=BaseModel)
 BETWEEN = re.compile(r"[\s,;]+")
+MOMENTS = {datetime, AwareDatetime}
 WHOLE = ""  # the key of errors that belong to no field
 
 
@@ -50,20 +51,22 @@ class Form(Generic[Model]):
             self.errors[WHOLE] = said(error.detail)
 
 
-def read_form(model: type[Model], *, beside: Iterable[str] = ()) -> Form[Model]:
-    """The request's form as ``model``. ``beside``: names of inputs that are the page's own and no field of it;
-    they are in ``values`` all the same. Any other input that the model does not know is an error."""
+def read_form(
+    model: type[Model], *, beside: Iterable[str] = (), given: Mapping[str, str] | None = None
+) -> Form[Model]:
+    """The request's form as ``model``, or ``given`` as if it were the form. ``beside``: names of inputs that are
+    the page's own and no field of it; they are in ``values`` all the same. Any other input that the model does not
+    know is an error."""
     fields = {info.alias or name: info.annotation for name, info in model.model_fields.items()}
-    # Several ticked boxes of one name are one list.
-    sent = {name: " ".join(given) if _is_list(fields.get(name)) else given[0] for name, given in request.form.lists()}
-    form: Form[Model] = Form(values={name: given for name, given in sent.items() if name != FIELD})
+    sent = _sent(fields) if given is None else given
+    form: Form[Model] = Form(values={name: text for name, text in sent.items() if name != FIELD})
     data: dict[str, Any] = {}
-    for name, given in sent.items():
+    for name, text in sent.items():
         if name in fields:
-            _take(data, name, given, fields[name])
+            _take(data, name, text, fields[name])
         elif name != FIELD and name not in beside:
             form.errors[WHOLE] = gettext("The form has a field that is not known here. Load the page again.")
-    if any("\0" in value for value in request.form.values()):
+    if any("\0" in value for value in sent.values()):
         form.errors[WHOLE] = gettext("The form has a character that can't be stored.")
     try:
         body = model.model_validate(data)
@@ -90,10 +93,17 @@ def _take(data: dict[str, Any], name: str, given: str, annotation: Any) -> None:
             data[name] = None
         elif str in kinds:
             data[name] = ""
-    elif datetime in kinds:
+    elif kinds & MOMENTS:
         data[name] = _moment(given)
     else:
         data[name] = given.replace("\r\n", "\n")
+
+
+def _sent(fields: Mapping[str, Any]) -> Mapping[str, str]:
+    """The request's inputs; several ticked boxes of one name are one list."""
+    return {
+        name: " ".join(texts) if _is_list(fields.get(name)) else texts[0] for name, texts in request.form.lists()
+    }
 
 
 def _is_list(annotation: Any) -> bool:

@@ -25,6 +25,7 @@
 
   tabs.addEventListener("message", () => signOfLife(false));
   document.addEventListener("sigilo:signed-out", over);
+  document.addEventListener("sigilo:alive", () => signOfLife(true));
   // The server counts requests that a person caused; so does this clock.
   document.addEventListener("htmx:after:request", (event) => {
     const { ctx } = event.detail;
