@@ -21,8 +21,8 @@ from web.authentication import current_actor
 from web.database import unit_of_work
 from web.guards import Guard, Limit, Routes
 from web.htmx import go, show
+from web.local_path import local_path
 from web.runtime import runtime
-from web.views.account import local_path
 from web.views.record_form_page import require_same_writer
 
 routes = Routes("drafts")
