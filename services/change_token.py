@@ -25,6 +25,7 @@ RECORDS = """
     ), '') FROM medical_records
 """
 VISITS = "SELECT string_agg(id::text || version, ',' ORDER BY id) FROM visits WHERE status IN ('WAITING', 'IN_CARE')"
+IMPORTS = "SELECT coalesce(max(id)::text, '') || count(*) FILTER (WHERE finished_at IS NULL) FROM import_jobs"
 NOTIFICATIONS = """
     SELECT count(*)::text || coalesce(max(id::text), '') FROM notifications WHERE user_id = :me AND read_at IS NULL
 """
@@ -41,6 +42,8 @@ def change_token(session: Session, actor: Actor, key: bytes) -> str:
         statements.append(RECORDS)
     if actor.may(Permission.VISIT_READ):
         statements.append(VISITS)
+    if actor.may(Permission.IMPORT):
+        statements.append(IMPORTS)
     if actor.patient_id is None:
         statements.append(NOTIFICATIONS)
     state = [str(session.execute(text(statement), {"me": actor.user_id}).scalar()) for statement in statements]

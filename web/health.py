@@ -79,10 +79,14 @@ def ready() -> Response:
 
 def health() -> Response:
     """Everything, background work included: 503 when any part is down."""
-    here = runtime()
-    findings = {**_needed.get(here), **_background.get(here)}
+    findings = all_findings(runtime())
     is_down = any(finding.status == "down" for finding in findings.values())
     return _answer("down" if is_down else "ok", findings, 503 if is_down else 200)
+
+
+def all_findings(here: Runtime) -> dict[str, Finding]:
+    """What each part answered within the last second: database, redis, worker, scheduler."""
+    return {**_needed.get(here), **_background.get(here)}
 
 
 def _answer(status: str, findings: dict[str, Finding], code: int) -> Response:
