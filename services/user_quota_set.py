@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from config import parse_rate
+from config import RATE_SHAPE, parse_rate
 from models import User, new_id
 from services.actor import Actor
 from services.audit_event import Event, changes_between, record
@@ -57,5 +57,5 @@ def check_quota(quota: str | None) -> None:
     if quota is not None:
         try:
             parse_rate(quota)
-        except ValueError as error:
-            raise Invalid.at("/quota", str(error)) from None
+        except ValueError:
+            raise Invalid.at("/quota", RATE_SHAPE) from None

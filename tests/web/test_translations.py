@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gettext
 import re
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from babel.messages.extract import extract_from_dir
-from babel.messages.mofile import read_mo
+from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from flask import Flask
 
@@ -18,13 +19,28 @@ from web.languages import LANGUAGES, TRANSLATIONS
 ROOT = TRANSLATIONS.parent.parent
 
 
+SENTENCES = "web.forms.sentence_extraction:extract"
+
+
 def texts() -> set[str]:
-    """Every text that a page or view asks to be translated."""
+    """Every text that a page or view asks to be translated, and every sentence of a service."""
     found = set()
-    for folder, methods in (("web", [("**.py", "python")]), ("templates", [("**.html", "jinja2")])):
+    for folder, methods in (
+        ("web", [("**.py", SENTENCES)]), ("services", [("**.py", SENTENCES)]), ("templates", [("**.html", "jinja2")]),
+    ):  # fmt: skip
         for _, _, message, _, _ in extract_from_dir(ROOT / folder, methods):
             found.add(message if isinstance(message, str) else message[0])
     return found
+
+
+def first(id: str | list[str] | tuple[str, ...]) -> str:
+    """The text itself, or the singular of one that has a plural."""
+    return id if isinstance(id, str) else id[0]
+
+
+def forms(string: str | tuple[str, ...] | list[str] | None) -> list[str]:
+    """A translation, or each of its plural forms."""
+    return [string] if isinstance(string, str) else list(string or [""])
 
 
 def catalogue(language: str, suffix: str) -> Path:
@@ -34,24 +50,26 @@ def catalogue(language: str, suffix: str) -> Path:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_text_is_in_the_catalogue_and_no_other(language: str) -> None:
     with catalogue(language, "po").open("rb") as file:
-        known = {message.id for message in read_po(file) if message.id}
+        known = {first(message.id) for message in read_po(file) if message.id}
     assert known == texts(), "run scripts/translations"
 
 
 def test_every_text_is_translated_to_portuguese() -> None:
     with catalogue("pt_BR", "po").open("rb") as file:
         messages = [message for message in read_po(file) if message.id]
-    assert [message.id for message in messages if not message.string or message.fuzzy] == []
+    assert [message.id for message in messages if not all(forms(message.string)) or message.fuzzy] == []
     for message in messages:
-        placeholders = re.findall(r"%\(\w+\)s", str(message.id))
-        assert sorted(placeholders) == sorted(re.findall(r"%\(\w+\)s", str(message.string))), message.id
+        placeholders = re.findall(r"%\(\w+\)s", first(message.id))
+        for form in forms(message.string):
+            assert sorted(placeholders) == sorted(re.findall(r"%\(\w+\)s", form)), message.id
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_compiled_catalogue_is_current(language: str) -> None:
-    with catalogue(language, "po").open("rb") as source, catalogue(language, "mo").open("rb") as compiled:
-        wanted = {message.id: message.string for message in read_po(source) if message.id and message.string}
-        assert {message.id: message.string for message in read_mo(compiled) if message.id} == wanted
+    wanted = BytesIO()
+    with catalogue(language, "po").open("rb") as source:
+        write_mo(wanted, read_po(source))
+    assert catalogue(language, "mo").read_bytes() == wanted.getvalue(), "run scripts/translations"
     with catalogue(language, "mo").open("rb") as compiled:
         assert gettext.GNUTranslations(compiled).charset() == "utf-8"
 
