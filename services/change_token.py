@@ -25,7 +25,9 @@ RECORDS = """
     ), '') FROM medical_records
 """
 VISITS = "SELECT string_agg(id::text || version, ',' ORDER BY id) FROM visits WHERE status IN ('WAITING', 'IN_CARE')"
-IMPORTS = "SELECT coalesce(max(created_at)::text, '') || '-' || count(*) FILTER (WHERE finished_at IS NULL) FROM import_jobs"
+IMPORTS = """
+    SELECT coalesce(max(created_at)::text, '') || '-' || count(*) FILTER (WHERE finished_at IS NULL) FROM import_jobs
+"""
 NOTIFICATIONS = """
     SELECT count(*)::text || coalesce(max(id::text), '') FROM notifications WHERE user_id = :me AND read_at IS NULL
 """

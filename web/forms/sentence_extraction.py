@@ -11,10 +11,9 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from io import BufferedIOBase
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from babel.messages.extract import extract_python
 
@@ -56,11 +55,11 @@ class Sentence:
     line: int
 
 
-def extract(fileobj: BufferedIOBase, keywords: Any, comment_tags: Any, options: Any) -> Iterator[Any]:
+def extract(fileobj: IO[bytes], keywords: Any, comment_tags: Any, options: Any) -> Iterator[Any]:
     """Babel's extraction method for one Python file of ours: what it marks by ``gettext``, and its sentences. Of
     templates only those that pages look for (web/forms/sentences.py)."""
     yield from extract_python(fileobj, keywords, comment_tags, options)
-    name = module_name(Path(fileobj.name).resolve().relative_to(ROOT))  # type: ignore[attr-defined]
+    name = module_name(Path(fileobj.name).resolve().relative_to(ROOT))
     for sentence in sentences():
         if sentence.module == name and (not sentence.is_template or sentence.text in TEMPLATES):
             yield sentence.line, None, sentence.text, []
@@ -148,13 +147,11 @@ class _Reader:
     def _inside(self, node: ast.AST, name: str) -> Iterator[Sentence]:
         """What a class itself says: an error's ``super().__init__("…")`` and ``cls("…")``, an enum's values."""
         value: ast.expr | None = None
-        if name in ENUMS and isinstance(node, ast.Assign):
-            value = node.value
-        elif name in self._errors and isinstance(node, ast.Call) and node.args:
-            if isinstance(node.func, ast.Attribute) and node.func.attr == "__init__":
-                value = node.args[0]
-            elif isinstance(node.func, ast.Name) and node.func.id == "cls":
-                value = node.args[0]
+        match node:
+            case ast.Assign() if name in ENUMS:
+                value = node.value
+            case ast.Call(func=ast.Attribute(attr="__init__") | ast.Name(id="cls"), args=[first, *_]):
+                value = first
         for text in self._texts(value, self._module) if value is not None else ():
             if " " in text:  # an enum's other values are words for the program
                 yield self._sentence(text, node)
@@ -177,26 +174,27 @@ class _Reader:
 
     def _texts(self, node: ast.expr, module: Module) -> list[str]:
         """The sentences that ``node`` may be; none when it is no text of ours."""
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            return [node.value]
-        if isinstance(node, ast.IfExp):
-            return [*self._texts(node.body, module), *self._texts(node.orelse, module)]
-        if isinstance(node, ast.Name):
-            found = self._constant(node.id, module)
-            if found is not None:
+        match node:
+            case ast.Constant(value=str() as text):
+                return [text]
+            case ast.JoinedStr():
+                return ["".join(parts) for parts in product(*self._parts(node, module))]
+            case ast.Name(id=name) if (found := self._constant(name, module)) is not None:
                 return self._texts(*found)
-            assigned = [each for each in module.variables.get(node.id, ()) if not isinstance(each, ast.Name)]
-            return [text for each in assigned for text in self._texts(each, module)]
-        if isinstance(node, ast.JoinedStr):
-            return ["".join(parts) for parts in product(*self._parts(node, module))]
-        if isinstance(node, ast.Subscript):
-            return self._values(node.value, module)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            return [text for each in module.returned.get(node.func.id, ()) for text in self._texts(each, module)]
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
-            others = [text for more in node.args[1:] for text in self._texts(more, module)]
-            return [*self._values(node.func.value, module), *others]
-        return []
+        others: list[ast.expr] = []
+        values: list[str] = []
+        match node:
+            case ast.Name(id=name):
+                others = [each for each in module.variables.get(name, ()) if not isinstance(each, ast.Name)]
+            case ast.IfExp():
+                others = [node.body, node.orelse]
+            case ast.Subscript():
+                values = self._values(node.value, module)
+            case ast.Call(func=ast.Name(id=name)):
+                others = module.returned.get(name, [])
+            case ast.Call(func=ast.Attribute(attr="get", value=dictionary), args=[_, *others]):
+                values = self._values(dictionary, module)
+        return values + [text for each in others for text in self._texts(each, module)]
 
     def _values(self, node: ast.expr, module: Module) -> list[str]:
         """The values of a dictionary that a constant names."""
