@@ -17,13 +17,13 @@ from services.import_retry import retry_import
 from services.import_upload import UPLOAD_MAX, upload_import
 from services.permissions import Permission
 from web.api.imports import UploadQuery
-from web.api.schemas import PageQuery
 from web.authentication import current_actor
 from web.database import unit_of_work
 from web.forms.reading import WHOLE, Form, read_form
 from web.forms.sentences import said
 from web.guards import Guard, Routes
 from web.htmx import go, show
+from web.page_query import ListQuery
 from web.request_body import read_query
 from web.runtime import runtime
 from web.uploaded_file import ENVELOPE, read_upload
@@ -62,7 +62,7 @@ def upload() -> BaseResponse:
 
 def job(job_id: uuid.UUID) -> Response:
     """One import: progress, counts, refusals. Its row in the list is asked for here too."""
-    query = read_query(PageQuery)
+    query = read_query(ListQuery)
     with unit_of_work() as session:
         actor = current_actor()
         shown = get_import(session, actor, job_id)
@@ -90,7 +90,7 @@ def retry(job_id: uuid.UUID) -> BaseResponse:
 
 
 def _list(form: Form[Any], status: int = 200) -> Response:
-    cursor = read_query(PageQuery).cursor if request.method == "GET" else None
+    cursor = read_query(ListQuery).cursor if request.method == "GET" else None
     with unit_of_work() as session:
         imports = list_imports(session, current_actor(), cursor=cursor)
     fragments = {"newest": "imports/_newest.html", "more-imports": "imports/_more_imports.html"}

@@ -18,7 +18,7 @@ from services.quota_holders import get_token_quota, get_user_quota, list_quota_h
 from services.rate_limit_list import LimitFilters, count_refused, list_limited, list_limited_users
 from services.token_quota_set import set_token_quota
 from services.user_quota_set import set_user_quota
-from web.api.schemas import ApiModel, PageQuery
+from web.api.schemas import ApiModel
 from web.authentication import current_actor
 from web.clock import clock, day
 from web.database import unit_of_work
@@ -26,6 +26,7 @@ from web.forms.reading import Form, filled, read_form
 from web.guards import Guard, Routes
 from web.health import all_findings
 from web.htmx import go, show
+from web.page_query import ListQuery
 from web.request_body import read_query
 from web.runtime import runtime
 
@@ -35,7 +36,7 @@ USER = f"{LIST}/users/<uuid:user_id>"
 TOKEN = f"{LIST}/tokens/<uuid:token_id>"
 
 
-class LimitQuery(PageQuery):
+class LimitQuery(ListQuery):
     """What the log is narrowed to."""
 
     period: Literal["1h", "24h", "7d", "30d"] = "24h"
@@ -65,7 +66,7 @@ def list_all() -> Response:
         users = list_limited_users(session, actor)
         holders = list_quota_holders(session, actor)
     is_daily = query.period in ("7d", "30d")
-    chosen = query.model_dump(mode="json", exclude={"limit", "cursor"}, exclude_none=True)
+    chosen = query.model_dump(mode="json", exclude={"limit", "cursor", "done"}, exclude_none=True)
     return show(
         "rate_limits/rate_limits.html",
         {"log": "rate_limits/_log.html", "more-log": "rate_limits/_more_log.html"},
