@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from models import JobRun
@@ -54,7 +55,7 @@ def system_state(session: Session, actor: Actor, home: Path, now: datetime) -> d
 
 def _jobs(session: Session, now: datetime) -> list[dict[str, Any]]:
     """Every job of the table with its last run and its next slot."""
-    newest = select(JobRun).distinct(JobRun.job).order_by(JobRun.job, JobRun.slot.desc())
+    newest = select(JobRun).ext(distinct_on(JobRun.job)).order_by(JobRun.job, JobRun.slot.desc())
     runs = {run.job: run for run in session.scalars(newest)}
     return [_job(job.task, job.next_slot(now), runs.get(job.task)) for job in JOBS]
 
