@@ -23,7 +23,9 @@
   document.addEventListener("htmx:after:swap", (event) => {
     const problems = document.getElementById("problems");
     const { ctx } = event.detail;
-    if (ctx && ctx.target !== problems && !ctx.request.headers["Sigilo-Background"]) problems.replaceChildren();
+    // After HX-Retarget htmx has the selector there, not the element.
+    const isProblem = ctx && (ctx.target === problems || ctx.target === "#problems");
+    if (ctx && !isProblem && !ctx.request.headers["Sigilo-Background"]) problems.replaceChildren();
     const wanted = document.querySelector("[data-focus]");
     if (wanted) {
       wanted.removeAttribute("data-focus");
