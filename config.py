@@ -310,6 +310,7 @@ def parse_smtp_url(url: str) -> SmtpServer:
 
 ADDRESS = re.compile(r"[^@\s<>,;:\"()\[\]\\]+@[^@\s<>,;:\"()\[\]\\]+")
 RATE = re.compile(r"^([1-9]\d{0,8})/(second|minute|hour|day)$")
+RATE_SHAPE = "a quota is written N/second, N/minute, N/hour or N/day, such as 20/minute"
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
@@ -318,7 +319,7 @@ def parse_rate(text: str) -> tuple[int, int]:
     """``"20/minute"`` → (20 requests, 60 seconds). Raises ValueError for anything else."""
     match = RATE.match(text)
     if match is None:
-        raise ValueError("a quota is written N/second, N/minute, N/hour or N/day, such as 20/minute")
+        raise ValueError(RATE_SHAPE)
     return int(match[1]), SECONDS[match[2]]
 
 

@@ -98,6 +98,16 @@ class RedisStore:
             raise StoreUnavailable from error
         return (time.perf_counter() - started) * 1000
 
+    def version(self) -> str | None:
+        """Which Redis answers; None when none does, or it does not say."""
+        if self._is_open:
+            return None
+        try:
+            found: Any = redis.Redis(connection_pool=self._pool).info("server")
+        except (RedisError, OSError):
+            return None
+        return str(found["redis_version"]) if "redis_version" in found else None
+
     def close(self) -> None:
         """End the background thread and the connections."""
         self._stopping.set()

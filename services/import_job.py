@@ -164,15 +164,17 @@ def heartbeat(connection: Connection, job: Job) -> None:
 
 
 def end_job(connection: Connection, job: Job, *, error: str | None = None) -> None:
-    """Close the job as DONE, or as FAILED with the reason, and let its uploaded bytes and its lock go."""
+    """Close the job as DONE, or as FAILED with the reason, and let its lock go. The uploaded bytes go with DONE;
+    a failed import keeps them for a week (services/cleanup_expired.py), so that it can be tried again."""
     with connection.transaction():
         state = "DONE" if error is None else "FAILED"
         connection.execute(
             "UPDATE import_jobs SET state = %s, error = %s, finished_at = now() WHERE id = %s AND state = 'RUNNING'",
             [state, error, job.id],
         )
-        # They hold what is now in the record, or was refused; nobody needs a second copy.
-        connection.execute("DELETE FROM import_files WHERE job_id = %s", [job.id])
+        if error is None:
+            # They hold what is now in the record, or was refused; nobody needs a second copy.
+            connection.execute("DELETE FROM import_files WHERE job_id = %s", [job.id])
         _write_event(connection, job, "import.finish", failed=error is not None)
     release(connection, job)
 

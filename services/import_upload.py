@@ -7,19 +7,22 @@ import uuid
 from pathlib import PurePosixPath
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models import ImportFile, ImportJob, new_id
 from services.actor import Actor
 from services.audit_event import Event, record
-from services.errors import Invalid, NotFound
+from services.errors import Conflict, Invalid, NotFound
+from services.import_list import NO_IMPORT
+from services.import_view import ACTIVE, FILE_NAMES, job_representation
 from services.permissions import Permission
-from services.record_fields import time_text
 
 UPLOAD_MAX = 32 * 1024 * 1024  # bytes, as sent; what a .gz unpacks to is bounded where it is read
 NAME_MAX = 200
 ENDINGS = (".json", ".ndjson", ".jsonl", ".csv")
 GZIP = b"\x1f\x8b"
+SAME_FILE = "This very file waits or is being imported already. See it in the list of imports."
 
 
 def upload_import(
@@ -27,7 +30,8 @@ def upload_import(
 ) -> ImportJob:
     """The queued job. The name only tells people which file it was; what it is, its bytes say.
 
-    Raises Forbidden, Invalid for an empty file, a name with a path in it, or content of another type.
+    Raises Forbidden, Invalid for an empty file, a name with a path in it, or content of another type, Conflict
+    while the very same file waits or is in work.
     """
     actor.require(Permission.IMPORT)
     if PurePosixPath(name).name != name or "\\" in name or not name.isprintable() or not 0 < len(name) <= NAME_MAX:
@@ -35,12 +39,15 @@ def upload_import(
     if not name.lower().removesuffix(".gz").endswith(ENDINGS):
         raise Invalid.at("/name", "a name ending in .json, .ndjson or .csv, with .gz behind it or not")
     _check_type(name.lower(), content)
+    digest = hashlib.sha256(content).digest()
+    if session.scalar(select(ImportJob.id).where(ImportJob.source_digest == digest, ImportJob.state.in_(ACTIVE))):
+        raise Conflict(SAME_FILE)
     job = ImportJob(
         id=new_id(),
         format=source_format,
-        source_digest=hashlib.sha256(content).digest(),
+        source_digest=digest,
         created_by=actor.user_id,
-        options={},
+        options={FILE_NAMES: [name]},
         position={},
         counts={},
     )
@@ -51,7 +58,7 @@ def upload_import(
             job_id=job.id,
             number=1,
             name=name,
-            sha256=hashlib.sha256(content).digest(),
+            sha256=digest,
             size=len(content),
             content=content,
         )
@@ -78,19 +85,5 @@ def show_job(session: Session, actor: Actor, job_id: uuid.UUID) -> dict[str, Any
     actor.require(Permission.IMPORT)
     job = session.get(ImportJob, job_id)
     if job is None:
-        raise NotFound("There is no such import.")
-    return {
-        "id": str(job.id),
-        "state": job.state,
-        "format": job.format,
-        "total": job.total,
-        "read": job.read,
-        "created": job.created,
-        "updated": job.updated,
-        "unchanged": job.unchanged,
-        "rejected": job.rejected,
-        "error": job.error,
-        "createdAt": time_text(job.created_at),
-        "startedAt": time_text(job.started_at),
-        "finishedAt": time_text(job.finished_at),
-    }
+        raise NotFound(NO_IMPORT)
+    return job_representation(job)

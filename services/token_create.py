@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from config import parse_rate
+from config import RATE_SHAPE, parse_rate
 from models import ApiToken, Role, User, new_id
 from services.actor import Actor
 from services.audit_event import Event, Origin, record
@@ -95,8 +95,8 @@ def _check(
     if quota is not None:
         try:
             parse_rate(quota)
-        except ValueError as error:
-            errors.append(FieldError("/quota", str(error)))
+        except ValueError:
+            errors.append(FieldError("/quota", RATE_SHAPE))
     if errors:
         raise Invalid("The token can't be made like this.", errors)
     return acting, sorted(str(scope) for scope in (set(scopes) or possible))

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from config import ADDRESS, parse_rate
+from config import ADDRESS, RATE_SHAPE, parse_rate
 from models import Patient, Role, User, UserRole, new_id
 from services.actor import Actor
 from services.audit_event import Event, Origin, changes_between, record
@@ -125,8 +125,8 @@ def check_fields(
     if quota is not None:
         try:
             parse_rate(quota)
-        except ValueError as error:
-            errors.append(FieldError("/quota", str(error)))
+        except ValueError:
+            errors.append(FieldError("/quota", RATE_SHAPE))
     if errors:
         raise Invalid("The user has fields that can't be accepted.", errors)
     return held

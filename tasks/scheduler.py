@@ -33,8 +33,9 @@ from integrations.broker import BrokerUnavailable, Publisher
 from models.engine import make_engine
 from observability.logging import configure_logging
 from services.job_run import claim_lost, claim_slot
+from services.job_schedule import JOBS, TimedJob
 from tasks.leadership import Leadership
-from tasks.schedule import JOBS, WATCHES, TimedJob, Watch
+from tasks.schedule import WATCHES, Watch
 
 LEAD_SECONDS = 1.5
 CATCH_UP_SECONDS = 60

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from integrations.broker import QUEUES, queue_of
-from tasks.schedule import JOBS, WATCHES, TimedJob
+from services.job_schedule import JOBS, TimedJob
+from tasks.schedule import WATCHES
 
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
@@ -27,6 +28,14 @@ def test_the_latest_hourly_slot_is_within_the_last_hour(now: datetime, minute: i
 def test_the_latest_yearly_slot_is_found(now: datetime) -> None:
     slot = TimedJob("a.job", "0 0 1 1 *", timedelta(hours=1)).latest_slot(now)
     assert slot == datetime(now.year, 1, 1, tzinfo=UTC)
+
+
+@given(now=moments, minute=st.integers(0, 59))
+def test_the_next_slot_is_the_one_after_now(now: datetime, minute: int) -> None:
+    slot = TimedJob("a.job", f"{minute} * * * *", timedelta(hours=1)).next_slot(now)
+    assert slot is not None
+    assert slot.minute == minute
+    assert now < slot <= now + timedelta(hours=1)
 
 
 def test_a_slot_that_never_comes_has_no_latest() -> None:

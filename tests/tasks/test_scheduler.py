@@ -15,8 +15,9 @@ from config import Principal, Settings
 from embedded.redis import RedisServer
 from models.engine import Databases
 from services.job_run import claim_lost, claim_slot, finish_run
+from services.job_schedule import TimedJob
 from tasks.leadership import LOCK
-from tasks.schedule import TimedJob, Watch
+from tasks.schedule import Watch
 from tasks.scheduler import Scheduler
 from tests.audit.trail import as_superuser, write_events
 from tests.tasks.conftest import SCHEDULER, Process, wait_for

@@ -58,3 +58,29 @@ FORMS |= {
     ("POST", f"{USER}/tokens"): lambda ids: {"name": "x", "role": "NURSE", "scopes": "visits:read", "days": "9"},
 }
 ELSEWHERE |= {("POST", f"{USER}/tokens/<uuid:token_id>/revoke"), ("POST", "/step-up")}
+# system, quotas, imports: for administrators alone
+
+PAGES |= {
+    ("GET", "/system"): ADMIN_LIST,
+    ("GET", "/rate-limits"): ADMIN_LIST,
+    ("GET", "/rate-limits/users/<uuid:user_id>"): ADMIN_PAGE,
+    ("POST", "/rate-limits/users/<uuid:user_id>"): ADMIN_ACT,
+    ("GET", "/rate-limits/tokens/<uuid:token_id>"): ADMIN_PAGE,
+    ("POST", "/rate-limits/tokens/<uuid:token_id>"): ADMIN_ACT,
+    ("GET", "/imports"): ADMIN_LIST,
+    # a form without a file is none of this kind; files are sent in test_imports_pages.py
+    ("POST", "/imports"): row("403 403 403 403 403 415 403 403 403 401"),
+    ("GET", "/imports/<uuid:job_id>"): ADMIN_PAGE,
+    ("POST", "/imports/<uuid:job_id>/cancel"): ADMIN_ACT,
+    # it runs: there is nothing to try again
+    ("POST", "/imports/<uuid:job_id>/retry"): row(
+        "403 403 403 403 403 409 403 403 403 401", "403 403 403 403 403 404 403 403 403 401"
+    ),
+}
+FORMS |= {
+    ("POST", "/rate-limits/users/<uuid:user_id>"): lambda ids: {"requests": "60", "per": "minute"},
+    ("POST", "/rate-limits/tokens/<uuid:token_id>"): lambda ids: {"requests": "", "per": "minute"},
+    ("POST", "/imports"): lambda ids: {"format": "auto"},
+    ("POST", "/imports/<uuid:job_id>/cancel"): lambda ids: {},
+    ("POST", "/imports/<uuid:job_id>/retry"): lambda ids: {},
+}

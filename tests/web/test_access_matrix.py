@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from config import Principal, Settings
-from models import MedicalRecord, Notification, Visit
+from models import ApiToken, ImportJob, MedicalRecord, Notification, Visit
 from models.engine import Databases
 from services.field_encryption import field_cipher
 from services.record_create import NewRecord, create_record
@@ -71,10 +71,15 @@ class Scene:
         with databases.session(Principal.STAFF) as session:
             session.add(notice)
         colleague = make_person(databases, cast.nurse.actor.role, "Colega")
+        with databases.session(Principal.STAFF) as session:
+            job = ImportJob(state="RUNNING", format="csv", source_digest=b"x")
+            session.add(job)
+            token = session.scalars(select(ApiToken.id).where(ApiToken.user_id == colleague.id)).one()
         return {
             "record_id": record, "patient_id": patient, "visit_id": visit.id, "user_id": colleague.id,
             "request_id": colleague.id,  # of a role: behind the password typed again, so none is needed
             "other": other, "team_patient": self.patient_with_team(), "grant_id": grant, "notification_id": notice.id,
+            "job_id": job.id, "token_id": token,
         }  # fmt: skip
 
     def patient_with_team(self) -> uuid.UUID:

@@ -19,10 +19,15 @@ from web.languages import LANGUAGES, TRANSLATIONS
 ROOT = TRANSLATIONS.parent.parent
 
 
+SENTENCES = "web.forms.sentence_extraction:extract"
+
+
 def texts() -> set[str]:
-    """Every text that a page or view asks to be translated."""
+    """Every text that a page or view asks to be translated, and every sentence of a service."""
     found = set()
-    for folder, methods in (("web", [("**.py", "python")]), ("templates", [("**.html", "jinja2")])):
+    for folder, methods in (
+        ("web", [("**.py", SENTENCES)]), ("services", [("**.py", SENTENCES)]), ("templates", [("**.html", "jinja2")]),
+    ):  # fmt: skip
         for _, _, message, _, _ in extract_from_dir(ROOT / folder, methods):
             found.add(message if isinstance(message, str) else message[0])
     return found

@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Literal
 
-from flask import Response, request
+from flask import Response
 from pydantic import StringConstraints
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from config import Principal
-from services.errors import Invalid
 from services.import_rejects import rejects_csv
 from services.import_upload import UPLOAD_MAX, show_job, upload_import
 from services.permissions import Permission
@@ -24,14 +22,12 @@ from web.api.schemas import ApiModel, Shown
 from web.authentication import current_actor
 from web.database import unit_of_work
 from web.guards import Guard, Operation, Routes
-from web.problems import HTTP_DETAILS, BadRequest
 from web.request_body import read_query
 from web.runtime import runtime
+from web.uploaded_file import ENVELOPE, read_upload
 
 routes = Routes("imports")
 TAG = "imports"
-ENVELOPE = 64 * 1024  # what multipart adds around the file, at most
-MULTIPART = "multipart/form-data"
 
 
 class UploadQuery(ApiModel):
@@ -63,32 +59,13 @@ class Job(Shown):
 def upload() -> Response:
     """Queue one file for import"""
     actor, query = current_actor(), read_query(UploadQuery)
-    name, content = _read_file()
+    name, content = read_upload(UPLOAD_MAX)
     with unit_of_work() as session:
         job = upload_import(session, actor, name=name, content=content, source_format=query.format)
         session.refresh(job)
         shown = show_job(session, actor, job.id)
     runtime().wakeup.imports()
     return json_answer(shown, 202, location=f"/api/imports/{shown['id']}")
-
-
-def _read_file() -> tuple[str, bytes]:
-    """The one uploaded file. Raises BadRequest (400, 413, 415) or Invalid."""
-    if request.mimetype != MULTIPART:
-        raise BadRequest(415, f"The body must be {MULTIPART} with the file in its part named file.")
-    request.max_form_memory_size = ENVELOPE
-    request.max_form_parts = 4
-    try:
-        sent = request.files.getlist("file")
-        others = [name for name in request.files if name != "file"]
-    except RequestEntityTooLarge:
-        raise BadRequest(413, HTTP_DETAILS[413]) from None
-    if len(sent) != 1 or others:
-        raise Invalid.at("/file", "one file, in the part named file")
-    content = sent[0].stream.read(UPLOAD_MAX + 1)
-    if len(content) > UPLOAD_MAX:
-        raise BadRequest(413, HTTP_DETAILS[413])
-    return sent[0].filename or "", content
 
 
 def job(job_id: uuid.UUID) -> Response:

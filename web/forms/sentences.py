@@ -1,21 +1,70 @@
 """What services and models say is wrong, in the reader's language.
 
 Their sentences are English, for they are also the API's. The catalogue knows each of them (scripts/translations
-collects them from ``services``), so a page translates the sentence itself.
+collects them: web/forms/sentence_extraction.py), so a page translates the sentence itself.
 """
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import Any
 
 from flask_babel import gettext
 
 Context = dict[str, Any]
+HOLE = re.compile(r"%\\\((\w+)\\\)s")  # of an escaped template
+
+# Sentences with a value in them that is known only when they are said: a page finds the one that fits and
+# translates it with its values. Every such sentence of a service is here, or in the list of the test
+# (tests/web/test_sentences.py) that says why no page shows it.
+TEMPLATES = (
+    "%(error)s; lines %(first)s to %(last)s were not taken",
+    "%(refused)s; %(also)s: %(value4)s",
+    "%(name)s is missing",
+    "%(name)s is longer than %(maximum)s characters",
+    "1 to %(lifetime_max)s days",
+    "1 to %(longest)s characters, not only spaces",
+    "another patient here has this %(kind)s: see whether they are one person",
+    "cannot be opened: %(error)s",
+    "column %(column)s is not valid UTF-8, or has a NUL character",
+    "does not point to a %(kind)s",
+    "has %(cells)s cells where the header names %(header)s columns",
+    "has more than %(cid10_max)s CID-10 codes",
+    "is %(detected)s, and %(wanted)s was asked for",
+    "its id is already that of another, different entry (%(where)s)",
+    "names no %(kind)s",
+    "not well-formed JSON: %(error)s",
+    "nothing to import: it holds %(held)s",
+    "points to a %(known)s, not to a %(kind)s",
+    'the key "%(key)s" stands twice in one object',
+    "the document is longer than %(line_max)s MiB; split it into NDJSON, one resource or bundle a line",
+    "the line is longer than %(line_max)s MiB; split it into NDJSON, one resource or bundle a line",
+    "the role %(acting)s may have %(possible)s",
+    "there is a second, different %(kind)s",
+)
 
 
 def said(sentence: str) -> str:
     """A service's sentence, translated where the catalogue has it."""
-    return str(gettext(sentence.replace("%", "%%"))).replace("%%", "%") if sentence else ""
+    if not sentence:
+        return ""
+    found = str(gettext(sentence))
+    if found != sentence:
+        return found
+    for pattern, template in _patterns():
+        match = pattern.fullmatch(sentence)
+        if match is not None:
+            # A value with a space in it may be a sentence itself; one word is a name, and no word of ours.
+            values = {name: said(value) if " " in value else value for name, value in match.groupdict().items()}
+            return str(gettext(template, **values))
+    return sentence
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """What a sentence made from each template looks like."""
+    return tuple((re.compile(HOLE.sub(r"(?P<\1>.+?)", re.escape(template))), template) for template in TEMPLATES)
 
 
 def what_is_wrong(kind: str, context: Context) -> str:

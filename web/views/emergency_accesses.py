@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import orjson
 from flask import Response, request
-from flask_babel import lazy_gettext as _
 from pydantic import Field, StringConstraints
 
 from services.break_glass import Preset, break_glass
@@ -32,14 +31,6 @@ routes = Routes("emergency_accesses")
 ACCESSES = "/emergency-accesses"
 GLASS = "/patients/<uuid:patient_id>/break-glass"
 GRANT = f"{ACCESSES}/<uuid:grant_id>"
-# What the services behind these pages say when they refuse: named here for the catalogue.
-SENTENCES = (
-    _("a reason that others can review, 10 to 1000 characters"),
-    _("say what is wrong or what has to follow"),
-    _("Nobody reviews their own emergency access: a colleague or the auditor does."),
-    _("This access is still running: review it once it has ended."),
-    _("This access was reviewed already."),
-)
 
 
 class ReviewBody(ApiModel):

@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 from flask import Response, make_response, render_template
-from flask_babel import lazy_gettext as _
 
 from models.user import Role
 from services.access import find_patient
@@ -42,24 +41,6 @@ routes = Routes("visits_pages")
 STAFF_MAX = 500  # a clinic's doctors, or its nurses, in one list
 
 # What services of visits say to a person, for the catalogue: ``said`` looks the same words up.
-SENTENCES = (
-    _("This patient is not waiting any more: somebody called them, or the visit was closed."),
-    _("This patient waits for another doctor."),
-    _(
-        "You checked this patient in yourself and are not on their care team. "
-        "Ask reception or a doctor of the team to add you, or break the glass."
-    ),
-    _("This visit is closed already."),
-    _("This patient has an open visit. Close it before a new one begins."),
-    _("You are not on this patient's care team. Ask reception, or to be added to it."),
-    _("This patient was inactivated."),
-    _("blood pressure is two numbers: write both"),
-    _("lower than the first number"),
-    _("at least one vital sign, or what you saw"),
-    _("1 to 10 words of a name, at most 200 characters"),
-    _("a CPF with valid check digits, such as 529.982.247-25"),
-    _("a CNS with a valid check digit, 15 digits"),
-)
 
 
 def find() -> Response:

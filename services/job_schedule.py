@@ -1,0 +1,49 @@
+"""The table of timed jobs: what is done when, by the clock. The scheduler starts them; the system page shows them.
+
+Times are UTC. A job has slots and runs once in each, wherever the clock strikes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from apscheduler.triggers.cron import CronTrigger
+
+LOOK_BACK = (timedelta(hours=1), timedelta(days=1), timedelta(days=7), timedelta(days=31), timedelta(days=366))
+
+
+@dataclass(frozen=True, slots=True)
+class TimedJob:
+    """``task`` at the times of ``cron`` (minute, hour, day, month, weekday). A run that has not ended after
+    ``lost_after`` lost its message or its worker, and is started again."""
+
+    task: str
+    cron: str
+    lost_after: timedelta
+
+    def trigger(self) -> CronTrigger:
+        return CronTrigger.from_crontab(self.cron, timezone="UTC")
+
+    def latest_slot(self, now: datetime) -> datetime | None:
+        """The last time at or before ``now``; None when there was none for a year."""
+        trigger = self.trigger()
+        for back in LOOK_BACK:
+            found: datetime | None = None
+            following = trigger.get_next_fire_time(None, now - back)
+            while following is not None and following <= now:
+                found, following = following, trigger.get_next_fire_time(following, following + timedelta(seconds=1))
+            if found is not None:
+                return found
+        return None
+
+    def next_slot(self, now: datetime) -> datetime | None:
+        """The first time after ``now``; None when there is none."""
+        following: datetime | None = self.trigger().get_next_fire_time(None, now + timedelta(microseconds=1))
+        return following
+
+
+JOBS = (
+    TimedJob("cleanup.expired", "17 * * * *", lost_after=timedelta(hours=1)),
+    TimedJob("audit.partitions", "5 3 * * *", lost_after=timedelta(hours=1)),
+)

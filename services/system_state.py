@@ -1,0 +1,81 @@
+"""How the installation stands: versions, the trail, timed jobs, sessions, space. Numbers and times, nobody's data."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import Session
+
+from models import JobRun
+from services.actor import Actor
+from services.authenticate import IDLE
+from services.job_schedule import JOBS
+from services.permissions import Permission
+from services.record_fields import time_text
+
+DATABASE = text(
+    "SELECT current_setting('server_version') AS version, (SELECT version_num FROM alembic_version) AS revision,"
+    " pg_database_size(current_database()) AS bytes"
+)
+TRAIL = text(
+    "SELECT waiting, sealed, sealed_at, signed, signed_at, audit_outbox_lag() AS lag FROM audit_standing()"
+)
+SESSIONS = text(
+    "SELECT s.acting_role, count(*) FROM sessions s WHERE s.ended_at IS NULL AND s.expires_at > now()"
+    f" AND s.last_seen_at > now() - {IDLE} GROUP BY s.acting_role ORDER BY s.acting_role"
+)
+
+
+def system_state(session: Session, actor: Actor, home: Path, now: datetime) -> dict[str, Any]:
+    """``{"database", "trail", "sessions": [(role, open)…], "jobs": […], "disk"}``; ``disk`` is None where the
+    folder can't be looked at. Raises Forbidden."""
+    actor.require(Permission.USER_MANAGE)
+    database = session.execute(DATABASE).one()
+    trail = session.execute(TRAIL).one()
+    return {
+        "database": {"version": database.version.split()[0], "revision": database.revision, "bytes": database.bytes},
+        "trail": {
+            "waiting": trail.waiting,
+            "waitsSeconds": int(trail.lag),
+            "sealed": trail.sealed,
+            "sealedAt": time_text(trail.sealed_at),
+            "signed": trail.signed,
+            "signedAt": time_text(trail.signed_at),
+        },
+        "sessions": [(role, count) for role, count in session.execute(SESSIONS)],
+        "jobs": _jobs(session, now),
+        "disk": _disk(home),
+    }
+
+
+def _jobs(session: Session, now: datetime) -> list[dict[str, Any]]:
+    """Every job of the table with its last run and its next slot."""
+    newest = select(JobRun).ext(distinct_on(JobRun.job)).order_by(JobRun.job, JobRun.slot.desc())
+    runs = {run.job: run for run in session.scalars(newest)}
+    return [_job(job.task, job.next_slot(now), runs.get(job.task)) for job in JOBS]
+
+
+def _job(name: str, following: datetime | None, run: JobRun | None) -> dict[str, Any]:
+    state = "never" if run is None else "running" if run.finished_at is None else run.outcome
+    return {
+        "name": name,
+        "state": state,
+        "startedAt": None if run is None else time_text(run.started_at),
+        "finishedAt": None if run is None else time_text(run.finished_at),
+        "rows": None if run is None else run.rows,
+        "nextAt": time_text(None if following is None else following.astimezone(UTC)),
+    }
+
+
+def _disk(home: Path) -> dict[str, int] | None:
+    """Bytes of the disk that SIGILO_HOME lies on."""
+    try:
+        usage = shutil.disk_usage(home)
+    except OSError:
+        return None
+    return {"total": usage.total, "free": usage.free}

@@ -1,0 +1,84 @@
+"""What services say is wrong reaches a page in its reader's language; what can't be is named here, with why."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+from flask_babel import force_locale
+
+from web.forms.sentence_extraction import sentences
+from web.forms.sentences import TEMPLATES, said
+
+# Sentences with values in them that no page shows.
+LEFT_ENGLISH = {
+    # the command line's own
+    "Event %(head)s was signed before with another hash: run `sigilo audit verify`.",
+    "%(folder)s is no folder: name one that is new or empty.",
+    "%(folder)s is not empty: name a new folder, so that nothing old mixes with the export.",
+    "%(path)s cannot be read: %(error)s. Check the path.",
+    "The format is one of %(targets)s.",
+    "The format is one of %(formats)s.",
+    # what a form offers as a choice; the API's values say more to who writes requests
+    "one of %(severities)s",
+    "one of %(sexes)s",
+    "one of %(closed)s",
+    "one of %(priorities)s",
+    "one of %(visit_statuses)s",
+    "one or more of %(known)s",
+    "scopes are %(scope)s",
+    "the id of an active %(role)s",
+}
+
+
+@pytest.fixture
+def portuguese(app: Flask):  # type: ignore[no-untyped-def]
+    with app.test_request_context(), force_locale("pt_BR"):
+        yield
+
+
+def test_every_sentence_with_a_value_is_a_template_or_said_to_be_left() -> None:
+    found = {sentence.text for sentence in sentences() if sentence.is_template}
+    assert found == set(TEMPLATES) | LEFT_ENGLISH
+    assert set(TEMPLATES) & LEFT_ENGLISH == set()
+
+
+def test_the_extraction_follows_names_imports_dictionaries_and_conditions() -> None:
+    found = {(sentence.module, sentence.text) for sentence in sentences()}
+    for place in (
+        ("services.access", "This patient was inactivated."),  # where it is raised
+        ("services.care_team_list", "There is no such patient."),  # an imported constant
+        ("services.password", "at least 12 characters: a few words are easy to remember"),  # a number by name
+        ("services.patient_write", "a CPF with valid check digits, such as 529.982.247-25"),  # a dictionary's values
+        ("services.import_fhir_check", "must be an array"),  # by way of a variable
+        ("services.import_csv_rows", "has %(cells)s cells where the header names %(header)s columns"),  # a function's
+        ("services.import_verdict", "it was written here and differs: an import changes nothing that it did not bring"),
+        ("services.errors", "The request has a field that can't be accepted."),
+        ("web.api.schemas", "text that is not only spaces"),
+    ):
+        assert place in found, place
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("There is no such import.", "Esta importação não existe."),
+        ("full_name is missing", "falta full_name"),
+        ("diagnosis is longer than 20000 characters", "diagnosis tem mais de 20000 caracteres"),
+        ("has 3 cells where the header names 11 columns", "tem 3 células, e o cabeçalho tem 11 colunas"),
+        ("the quoting is not that of CSV; lines 2 to 3 were not taken",
+         "as aspas não são as de um CSV; as linhas 2 a 3 não foram lidas"),
+        ("is no date; /gender: is none of male, female, other, unknown",
+         "não é uma data; /gender: não é male, female, other nem unknown"),
+        ("100 % of what nobody ever said", "100 % of what nobody ever said"),
+        ("%s %(name)s %%", "%s %(name)s %%"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_a_sentence_is_said_in_portuguese(portuguese: None, sentence: str, shown: str) -> None:
+    assert said(sentence) == shown
+
+
+def test_in_english_it_stays_as_it_is(app: Flask) -> None:
+    with app.test_request_context(), force_locale("en"):
+        for sentence in ("There is no such import.", "full_name is missing", "100 % sure"):
+            assert said(sentence) == sentence

@@ -1,0 +1,80 @@
+"""``/system``: every part's state, versions, the trail's numbers, timed jobs, sessions; nobody's data."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+
+from config import Principal, Settings
+from models.engine import Databases
+from services.audit_checkpoint import signer_of, write_checkpoint
+from services.audit_drain import drain
+from services.errors import Forbidden
+from services.job_run import claim_slot, finish_run
+from services.system_state import system_state
+from tests.factories.browser_session import open_session
+from tests.factories.cast import Cast
+from tests.web.conftest import Browser
+from web.health import REVISION
+
+
+@pytest.fixture
+def admin(app: Flask, databases: Databases, cast: Cast) -> Browser:
+    browser = Browser(app)
+    browser.client.set_cookie("sigilo", open_session(databases, cast.admin), domain="localhost")
+    return browser
+
+
+def test_the_page_says_how_every_part_stands(admin: Browser, databases: Databases, settings: Settings) -> None:
+    slot = datetime.now(UTC).replace(microsecond=0)
+    with databases.session(Principal.WORKER) as session:
+        drain(session)
+        write_checkpoint(session, signer_of(settings))
+        claim_slot(session, "cleanup.expired", slot)
+        finish_run(session, "cleanup.expired", slot, "failure", None)
+    page = admin.get("/system").get_data(as_text=True)
+    for said in ("PostgreSQL", "Redis", "Nenhum agendador está rodando", REVISION, "até o número", "Falhou"):
+        assert said in page, said
+    assert re.search(r"[\d,]+ [GT]B livres de", page)
+    assert "Não se sabe aqui: sigilo audit verify" in page, "nothing keeps when the chain was last verified"
+    fragment = admin.get("/system", headers={"HX-Request": "true", "HX-Target": "div#system"}).get_data(as_text=True)
+    assert fragment.strip().startswith('<div id="system"')
+    assert 'hx-trigger="every 5s"' in fragment
+
+
+def test_the_state_in_numbers(databases: Databases, settings: Settings, cast: Cast) -> None:
+    now = datetime.now(UTC)
+    open_session(databases, cast.nurse)
+    with databases.session(Principal.STAFF) as session:
+        admin = replace(cast.admin.actor, scopes=None)  # managing is for no token
+        before = system_state(session, admin, settings.sigilo_home, now)
+        gone = system_state(session, admin, settings.sigilo_home / "nowhere", now)
+        for person in (cast.doctor, cast.auditor, cast.reception, cast.patient):
+            with pytest.raises(Forbidden):
+                system_state(session, replace(person.actor, scopes=None), settings.sigilo_home, now)
+    assert before["database"]["revision"] == REVISION
+    assert dict(before["sessions"])["NURSE"] >= 1
+    assert gone["disk"] is None
+    for job in before["jobs"]:
+        assert now < datetime.fromisoformat(job["nextAt"]) <= now + timedelta(days=1, seconds=1)
+    open_session(databases, cast.nurse)
+    with databases.session(Principal.STAFF) as session:
+        after = system_state(session, admin, settings.sigilo_home, now)
+    assert after["trail"]["waiting"] == before["trail"]["waiting"] + 1
+
+
+@pytest.mark.parametrize("principal", [Principal.ANONYMOUS, Principal.PATIENT, Principal.AUDITOR, Principal.WORKER])
+def test_security_21_only_staff_ask_how_the_trail_stands(databases: Databases, principal: Principal) -> None:
+    with databases.session(principal) as session, pytest.raises(Exception, match="permission denied"):
+        session.execute(text("SELECT * FROM audit_standing()"))
+
+
+def test_security_21_what_staff_learn_of_the_trail_is_numbers_and_times(databases: Databases) -> None:
+    with databases.session(Principal.STAFF) as session:
+        names = session.execute(text("SELECT * FROM audit_standing()")).keys()
+    assert list(names) == ["waiting", "sealed", "sealed_at", "signed", "signed_at"]
