@@ -40,8 +40,6 @@ FOUND_MAX = 20
 routes = Routes("visits_pages")
 STAFF_MAX = 500  # a clinic's doctors, or its nurses, in one list
 
-# What services of visits say to a person, for the catalogue: ``said`` looks the same words up.
-
 
 def find() -> Response:
     """Who is it that arrived? An empty box, and the way to register somebody new."""
