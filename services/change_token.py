@@ -117,7 +117,7 @@ class ClinicState:
 
     def __init__(self, databases: Databases, *, kept_seconds: float = KEPT_SECONDS) -> None:
         self._databases = databases
-        self._kept_seconds = kept_seconds
+        self.kept_seconds = kept_seconds
         self._lock = threading.Lock()
         self._known: Snapshot | None = None
         self._asked_at = 0.0
@@ -125,7 +125,7 @@ class ClinicState:
     def get(self) -> Snapshot:
         """While one thread asks anew, others take the last answer. Raises Unavailable."""
         known = self._known
-        if known is not None and time.monotonic() - self._asked_at < self._kept_seconds:
+        if known is not None and time.monotonic() - self._asked_at < self.kept_seconds:
             return known
         if not self._lock.acquire(blocking=known is None):
             return known or self.get()

@@ -141,8 +141,11 @@ def cast(databases: Databases, settings: Settings) -> Cast:
 
 @pytest.fixture(scope="session")
 def app(settings: Settings, databases: Databases) -> Flask:
-    """The real application over the shared database and Redis."""
-    return make_app(settings, databases)
+    """The real application over the shared database and Redis. Its change token is asked for anew each time, so that
+    a change shows at once and statements can be counted."""
+    made = make_app(settings, databases)
+    made.extensions["sigilo"].clinic_state.kept_seconds = 0.0
+    return made
 
 
 @pytest.fixture

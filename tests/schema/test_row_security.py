@@ -77,7 +77,9 @@ def test_security_21_a_patient_role_sees_that_patient_only(
 ) -> None:
     assert count(databases, Principal.PATIENT, "medical_records", cast.patient_id) >= 1
     assert count(databases, Principal.PATIENT, "patients", cast.patient_id) == 1
-    assert count(databases, Principal.PATIENT, "medical_records", cast.stranger_id) == 0
+    others = f"medical_records WHERE patient_id <> '{cast.stranger_id}'"
+    assert count(databases, Principal.STAFF, others) >= 1
+    assert count(databases, Principal.PATIENT, others, cast.stranger_id) == 0
     for table in ("break_glass_grants", "drafts", "notifications", "patient_versions", "sessions", "api_tokens"):
         refused(databases, Principal.PATIENT, f"SELECT count(*) FROM {table}")
     refused(databases, Principal.PATIENT, "SELECT email FROM users")

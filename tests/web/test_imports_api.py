@@ -64,7 +64,7 @@ def jobs(databases: Databases) -> int:
 
 
 def test_an_upload_is_queued_run_and_reported(admin: Browser, databases: Databases, settings: Settings) -> None:
-    content = PATIENTS.format(id="p-1").encode() + b"teste,p-2,Invertida,1980-13-45,female,,,,,,\n"
+    content = PATIENTS.format(id="api-1").encode() + b"teste,api-2,Invertida,1980-13-45,female,,,,,,\n"
     queued = admin.send("patients.csv", content)
     assert queued.status_code == 202
     assert queued.get_json()["state"] == "QUEUED"
@@ -77,7 +77,7 @@ def test_an_upload_is_queued_run_and_reported(admin: Browser, databases: Databas
     assert "patients.csv,3," in refused.text
     assert "1980-13-45" not in refused.text, "a refusal never repeats the content"
     with databases.session(Principal.WORKER) as session:
-        assert session.scalar(select(Patient.full_name).where(Patient.source_id == "p-1")) == "Maria Enviada"
+        assert session.scalar(select(Patient.full_name).where(Patient.source_id == "api-1")) == "Maria Enviada"
 
 
 def test_security_24_uploads_are_bounded_and_typed_by_content(admin: Browser, databases: Databases) -> None:

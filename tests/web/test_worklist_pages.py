@@ -172,7 +172,7 @@ def test_checking_in(room: Room) -> None:
 @pytest.mark.parametrize(
     ("q", "status", "said"),
     [
-        ("111.111.111-11", 422, "CPF com dígitos válidos"), ("", 422, "Preencha"), ("zzzz", 200, "Ninguém cadastrado"),
+        ("111.111.111-11", 422, "Um CPF válido"), ("", 422, "Preencha"), ("zzzz", 200, "Ninguém cadastrado"),
         ("100000000000015", 422, "CNS com dígito válido"),
     ],
 )  # fmt: skip
