@@ -30,7 +30,10 @@ PLENTY = "1000000/minute"
 OpenAs = Callable[..., Page]
 
 # Chromium reports these answers by itself; the pages show them to the reader.
-EXPECTED_STATUSES = tuple(f"status of {status}" for status in (401, 403, 404, 409, 410, 422, 429, 503))
+EXPECTED = (
+    *(f"status of {status}" for status in (401, 403, 404, 409, 410, 422, 429, 503)),
+    "net::ERR_INTERNET_DISCONNECTED",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -90,7 +93,7 @@ def sign_in(context: BrowserContext, site: LiveServer, secret: str) -> None:
 
 def listen(page: Page, complaints: list[str]) -> None:
     def on_console(message: ConsoleMessage) -> None:
-        if message.type == "error" and not any(status in message.text for status in EXPECTED_STATUSES):
+        if message.type == "error" and not any(known in message.text for known in EXPECTED):
             complaints.append(f"{page.url}: {message.text}")
 
     page.on("console", on_console)

@@ -148,7 +148,7 @@ def test_a_phone_shows_every_page_of_a_patient_whole(open_as: OpenAs, own_patien
         assert fits(page), path
     page.goto(f"/patients/{own_patient}")
     page.get_by_role("link", name="Registrar chegada").click()
-    expect(page.get_by_role("dialog").get_by_label("Espera por")).to_be_visible()
+    expect(page.get_by_label("Espera por")).to_be_visible()
 
 
 def test_a_browser_without_scripts_reaches_the_dialog_too(open_as: OpenAs, own_patient: uuid.UUID) -> None:

@@ -169,7 +169,7 @@ def test_a_token_is_shown_once_and_copied(
     secret = admin.input_value("#token")
     assert secret.startswith("sgl_")
     admin.get_by_role("button", name="Copiar").click()
-    expect(admin.get_by_text("Copiado.")).to_be_visible()
+    expect(admin.get_by_role("button", name="Copiado")).to_be_visible()
     assert admin.evaluate("navigator.clipboard.readText()") == secret
     admin.get_by_role("link", name="Já guardei").click()
     expect(admin.locator("main")).to_contain_text("laboratório")
