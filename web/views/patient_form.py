@@ -118,7 +118,7 @@ def _save(session: Session, patient_id: uuid.UUID, form: Form[PatientChange]) ->
     sent = {} if form.body is None else form.body.sent()
     version = sent.get("version")
     if version is None:
-        raise Invalid("")
+        raise Invalid("The form can't be told from another one. Load the page again.")
     fields = touched(form, version_shown(session, cipher, access, version))
     content = {name: value for name, value in sent.items() if name in fields}
     current, merged = access.patient.version, None
