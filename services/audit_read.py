@@ -44,7 +44,8 @@ CONDITIONS = {
     # found would tell that somebody else's row was on it.
     "entity_id": "(t.entity_id = %(entity_id)s OR t.entity_ids @> ARRAY[%(entity_id)s::uuid] AND %(is_within)s)",
     "actor_id": "t.actor_id = %(actor_id)s",
-    "other_than_id": "t.actor_id IS DISTINCT FROM %(other_than_id)s",
+    # What is done by token is done by whoever holds it, in whose name it may be.
+    "other_than_id": "(t.actor_id IS DISTINCT FROM %(other_than_id)s OR t.token_id IS NOT NULL)",
     "action": "t.action = %(action)s",
     "outcome": "t.outcome = %(outcome)s",
     "start": "t.occurred_at >= %(start)s AND t.sealed_at >= %(start)s - interval '1 day'",

@@ -7,7 +7,7 @@ record gets back the words they added, and nothing of what they added them to (S
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from models import Draft, RecordVersion
 from services.access import find_record
 from services.actor import Actor
+from services.audit_event import Event, record
 from services.draft_save import clear_fields, lock_draft
 from services.errors import NotFound
 from services.permissions import Permission
@@ -51,7 +52,7 @@ def get_draft(session: Session, actor: Actor, draft_id: uuid.UUID) -> ShownDraft
     values: dict[str, str] = dict(draft.content["values"])
     masked: tuple[str, ...] = ()
     if draft.record_id is not None:
-        clear = _clear(session, actor, draft)
+        clear = _clear(session, actor, draft, tuple(values))
         masked = tuple(name for name in values if name in CONTENT and name not in clear)
         own = draft.content["own"]
         values = {name: own.get(name, "") if name in masked else text for name, text in values.items()}
@@ -69,13 +70,25 @@ def get_draft(session: Session, actor: Actor, draft_id: uuid.UUID) -> ShownDraft
     )
 
 
-def _clear(session: Session, actor: Actor, draft: Draft) -> frozenset[str]:
+def _clear(session: Session, actor: Actor, draft: Draft, shown: Sequence[str]) -> frozenset[str]:
+    """What of the record the draft may show. An edit holds whole fields, with what others wrote in them: to see any of
+    it is to read the record, and so in the trail."""
     try:
         access = find_record(session, actor, draft.record_id, inactive="show")  # type: ignore[arg-type]
     except NotFound:  # inactivated, and no longer theirs to know of
         return frozenset()
     version = session.get(RecordVersion, (draft.record_id, draft.base_version))
-    return frozenset() if version is None else clear_fields(access, version)
+    clear = frozenset() if version is None else clear_fields(access, version)
+    if clear & set(shown):
+        basis = access.standing.basis(is_author=access.is_author)
+        record(
+            session, actor,
+            Event(
+                "medical_record.read", "medical_record", draft.record_id, patient_id=draft.patient_id,
+                to_version=draft.base_version, basis=basis, basis_id=access.standing.grant_id,
+            ),
+        )  # fmt: skip
+    return clear
 
 
 def discard_draft(session: Session, actor: Actor, draft_id: uuid.UUID) -> None:

@@ -21,7 +21,7 @@ from models import Draft, RecordVersion, new_id
 from services.access import RecordAccess, find_patient, find_record
 from services.actor import Actor
 from services.draft_words import own_words
-from services.errors import Invalid
+from services.errors import Conflict, Invalid
 from services.masking import Visibility, mask_for
 from services.permissions import Permission
 from services.record_fields import CONTENT
@@ -29,6 +29,7 @@ from services.record_text import touched, typed
 from services.record_write import visit_of
 
 LASTS = timedelta(days=14)
+DRAFTS_MAX = 100  # of one person at a time
 FIELDS = (*CONTENT, "reason")
 WORDS = ("title", "diagnosis", "treatment", "notes", "cid10Codes")
 
@@ -69,6 +70,7 @@ def save_draft(session: Session, actor: Actor, given: DraftText, zone: ZoneInfo)
     if known is None and not _says_something(given, content["values"]):
         return None
     if known is None or is_foreign or is_apart:
+        _refuse_too_many(session, actor)
         draft_id = given.id if known is None else new_id()
         known = Draft(id=draft_id, user_id=actor.user_id, created_at=datetime.now(UTC), revision=0)
         session.add(known)
@@ -80,6 +82,12 @@ def save_draft(session: Session, actor: Actor, given: DraftText, zone: ZoneInfo)
     known.expires_at = known.updated_at + LASTS
     session.flush()
     return SavedDraft(known.id, known.revision, known.updated_at, is_apart)
+
+
+def _refuse_too_many(session: Session, actor: Actor) -> None:
+    kept = select(func.count()).where(Draft.user_id == actor.user_id, Draft.expires_at > func.now())
+    if (session.scalar(kept) or 0) >= DRAFTS_MAX:
+        raise Conflict("You have too many drafts. Save or discard some of them, and this one is kept again.")
 
 
 def lock_draft(session: Session, draft_id: uuid.UUID) -> None:

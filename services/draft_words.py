@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import takewhile
 
-from services.text_diff import diff
+from services.text_diff import diff, is_comparable
 
 TEXTS = frozenset({"title", "diagnosis", "treatment", "notes"})
 
@@ -38,6 +38,8 @@ def _added(before: str, after: str) -> list[str]:
     before, after = before[start:], after[start:]
     end = _whole_words(before[::-1], after[::-1], _common(before[::-1], after[::-1]))
     before, after = before[: len(before) - end], after[: len(after) - end]
+    if not is_comparable(before, after):
+        return []  # nobody can say what of it is the writer's own: nothing is shown once the record is masked
     return [text for kind, text in diff(before, after) if kind == "added"]
 
 

@@ -48,12 +48,19 @@ class JsonPage:
 
 
 def list_records(
-    databases: Databases, actor: Actor, filters: RecordFilters, *, limit: int = 20, cursor: str | None = None
+    databases: Databases,
+    actor: Actor,
+    filters: RecordFilters,
+    *,
+    limit: int = 20,
+    cursor: str | None = None,
+    action: str = "medical_record.list",
 ) -> JsonPage:
-    """Records newest first by occurredAt. Raises Forbidden, Invalid (cursor), Unavailable."""
+    """Records newest first by occurredAt. ``action``: what the trail calls it, where more is done than listing.
+    Raises Forbidden, Invalid (cursor), Unavailable."""
     actor.require(Permission.RECORD_READ)
     plain = filters.plain()
-    parameters = _parameters(actor, filters, limit, "medical_record.list")
+    parameters = _parameters(actor, filters, limit, action)
     if cursor is not None:
         parameters["after"], parameters["after_id"] = cursors.decode(plain, cursor, datetime, uuid.UUID)
     shape = (actor.role, _present(filters), filters.include_deleted, cursor is not None)

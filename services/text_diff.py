@@ -8,8 +8,9 @@ from typing import Literal
 
 Part = tuple[Literal["same", "added", "removed"], str]
 WORDS = re.compile(r"\s+|\w+|[^\w\s]")
-# Beyond this a word-by-word comparison takes seconds: such texts are compared line by line.
-WORDS_MAX = 4_000
+# Comparing takes time with the product of both lengths. Beyond this many pairs of words (a tenth of a second) texts
+# are compared line by line, and beyond as many pairs of lines not at all: one is said to have replaced the other.
+PAIRS_MAX = 250_000
 
 
 def diff(before: str, after: str) -> list[Part]:
@@ -17,9 +18,10 @@ def diff(before: str, after: str) -> list[Part]:
     ``before`` again, those that are not "removed" give ``after``."""
     if before == after:
         return [("same", before)] if before else []
-    old, new = WORDS.findall(before), WORDS.findall(after)
-    if max(len(old), len(new)) > WORDS_MAX:
-        old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    units = _units(before, after)
+    if units is None:
+        return _changed(before, after)
+    old, new = units
     parts: list[Part] = []
     removed, added = "", ""
     opcodes = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
@@ -34,6 +36,22 @@ def diff(before: str, after: str) -> list[Part]:
         removed, added = "", ""
         parts.append(("same", before_part))
     return parts + _changed(removed, added)
+
+
+def is_comparable(before: str, after: str) -> bool:
+    """Whether ``diff`` tells what is the same in both; False for texts so long and so different that it does not."""
+    return _units(before, after) is not None
+
+
+def _units(before: str, after: str) -> tuple[list[str], list[str]] | None:
+    """Both as words, or as lines where words are too many; None where lines are as well."""
+    for old, new in (
+        (WORDS.findall(before), WORDS.findall(after)),
+        (before.splitlines(keepends=True), after.splitlines(keepends=True)),
+    ):
+        if len(old) * len(new) <= PAIRS_MAX:
+            return old, new
+    return None
 
 
 def _changed(removed: str, added: str) -> list[Part]:

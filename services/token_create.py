@@ -23,6 +23,11 @@ from services.session_start import normal_email, roles_of
 SECRET_BYTES = 32
 LIFETIME = timedelta(days=90)
 LIFETIME_MAX = timedelta(days=3650)
+# Whoever makes a token sees its secret, and could act by it: an administrator would read as a doctor, or as a patient.
+SEES_MORE = (
+    "This role sees what administrators do not, and whoever makes a token could use it. "
+    "Such a token is made at the server: sigilo token create."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,8 @@ def create_token(
     if user.disabled_at is not None:
         raise Conflict("This user is disabled.")
     acting, granted = _check(user, name, scopes, quota, lifetime, role)
+    if isinstance(actor, Actor) and acting is not Role.ADMIN:
+        raise Forbidden(SEES_MORE)
     secret = TOKEN_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     token = ApiToken(
         id=new_id(), user_id=user.id, name=name, secret_hash=secret_hash(secret), acting_role=acting.value,

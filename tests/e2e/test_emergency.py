@@ -16,12 +16,12 @@ from services.field_encryption import field_cipher
 from services.record_create import NewRecord, create_record
 from tests.audit.trail import drain_all
 from tests.e2e.conftest import PHONE, OpenAs
-from tests.factories.cast import Cast, Person, join_team, make_patient, make_person
+from tests.factories.cast import Cast, Person, join_team, make_cpf, make_patient, make_person
 from tests.factories.emergency import make_grant
 
 WHY = "Dor torácica no plantão, preciso das medicações"
-CPF = "52998224725"
-MASKED, CLEAR = "***.982.247-**", "529.982.247-25"
+CPF = make_cpf()  # another test's patient may have any that is written down
+MASKED, CLEAR = f"***.{CPF[3:6]}.{CPF[6:9]}-**", f"{CPF[:3]}.{CPF[3:6]}.{CPF[6:9]}-{CPF[9:]}"
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def test_a_doctor_needs_a_second_administrator(
 def test_a_token_is_shown_once_and_copied(
     visit: Visit, make_login: Callable[..., Login], databases: Databases
 ) -> None:
-    nurse = make_person(databases, Role.NURSE, "Rita Prado")
+    nurse = make_person(databases, Role.ADMIN, "Rita Prado")
     admin = sign_in(visit, make_login("ADMIN"))
     admin.context.grant_permissions(["clipboard-read", "clipboard-write"])
     admin.goto(f"/users/{nurse.id}")

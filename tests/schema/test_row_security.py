@@ -195,3 +195,8 @@ def test_a_patient_of_nobody_sees_nothing(databases: Databases, settings: Settin
     with pytest.raises(Exception, match="no such record"):
         get_record(databases, lone, row[0])
     assert isinstance(row[0], uuid.UUID)
+
+
+def test_the_reason_of_an_emergency_access_stays_as_it_was_written(databases: Databases) -> None:
+    for column in ("reason = 'outro motivo'", "granted_at = now()", "user_id = user_id"):
+        refused(databases, Principal.STAFF, f"UPDATE break_glass_grants SET {column}")

@@ -1,4 +1,4 @@
-"""Who gets what from the pages of this area: administration."""
+"""Who gets what from the pages about administration."""
 
 from __future__ import annotations
 

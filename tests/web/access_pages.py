@@ -1,4 +1,4 @@
-"""What pages answer to whom, area by area: the same lines as in ``access_table``, for people at a browser.
+"""What pages answer to whom: the same lines as in ``access_table``, for people at a browser.
 
 ``PAGES``: (method, rule) → expected statuses with sessions; ``FORMS``: the form that is fine in itself, given the
 ids of the scene. A redirect (303) is what an act that worked answers. Public pages have no line.
@@ -21,7 +21,7 @@ from tests.web.access_table import Expected, row
 Ids = dict[str, uuid.UUID]
 FormOf = Callable[[Ids], dict[str, str]]
 
-AREAS = (access_visits, access_records, access_patients, access_trail, access_administration)
+GROUPS = (access_visits, access_records, access_patients, access_trail, access_administration)
 EVERYBODY = row("200 200 200 200 200 200 200 200 200 401")
 
 PAGES: dict[tuple[str, str], Expected] = {
@@ -35,8 +35,8 @@ ON_A_PATIENT_OF_THEIR_OWN: set[tuple[str, str]] = set()
 # Tried with sessions in tests of their own.
 ELSEWHERE: set[tuple[str, str]] = {("POST", "/logout"), ("POST", "/password")}
 
-for _area in AREAS:
-    PAGES |= _area.PAGES
-    FORMS |= _area.FORMS
-    ON_A_PATIENT_OF_THEIR_OWN |= _area.ON_A_PATIENT_OF_THEIR_OWN
-    ELSEWHERE |= _area.ELSEWHERE
+for _group in GROUPS:
+    PAGES |= _group.PAGES
+    FORMS |= _group.FORMS
+    ON_A_PATIENT_OF_THEIR_OWN |= _group.ON_A_PATIENT_OF_THEIR_OWN
+    ELSEWHERE |= _group.ELSEWHERE

@@ -1,4 +1,4 @@
-"""Who gets what from the pages of this area: patients."""
+"""Who gets what from the pages about patients."""
 
 from __future__ import annotations
 

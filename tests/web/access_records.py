@@ -1,4 +1,4 @@
-"""Who gets what from the pages of this area: records."""
+"""Who gets what from the pages about records."""
 
 from __future__ import annotations
 

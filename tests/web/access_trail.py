@@ -1,4 +1,4 @@
-"""Who gets what from the pages of this area: trail."""
+"""Who gets what from the pages about trail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who gets what from the pages of this area: the start page, check-in, triage, calling and closing."""
+"""Who gets what from the pages about visits."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from models import Session as SessionRow
 from models.engine import Databases
 from models.user import Role
 from services.authenticate import secret_hash
+from services.permissions import scopes_of
 from tests.factories.browser_session import open_session
 from tests.factories.cast import Cast, Person, make_person
 from tests.services.test_query_counts import statements_sent
@@ -196,11 +197,11 @@ def test_security_03_disabling_ends_the_open_session_at_once(
 def test_security_22_a_token_is_shown_once_and_dies_when_revoked(
     admin: Browser, app: Flask, databases: Databases, cast: Cast
 ) -> None:
-    person = make_person(databases, Role.NURSE, "Rita Prado")
+    person = make_person(databases, Role.ADMIN, "Rita Prado")
     form = f"/users/{person.id}/tokens/new"
-    body = {"name": "laboratório", "role": "NURSE", "days": "30", "quota": "60/minute"}
+    body = {"name": "laboratório", "role": "ADMIN", "days": "30", "quota": "60/minute"}
     assert admin.post(f"/users/{person.id}/tokens", body, form=form).status_code == 422, "no scope ticked"
-    wider = body | {"scopes": "visits:read", "role": "ADMIN"}
+    wider = body | {"scopes": "visits:read", "role": "DOCTOR"}
     assert admin.post(f"/users/{person.id}/tokens", wider, form=form).status_code == 422, "a role not held"
     made = admin.post(f"/users/{person.id}/tokens", body | {"scopes": "visits:read"}, form=form)
     assert made.headers["Cache-Control"] == "no-store"
@@ -221,6 +222,20 @@ def test_security_22_a_token_is_shown_once_and_dies_when_revoked(
     assert browse(app, databases, cast.doctor).post(revoke, form="/password").status_code == 403
     assert admin.post(revoke, form=form).status_code == 303
     assert client.get("/api/visits", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize("role", [Role.DOCTOR, Role.NURSE, Role.RECEPTION, Role.AUDITOR])
+def test_no_administrator_makes_a_token_that_sees_more_than_they_do(
+    admin: Browser, databases: Databases, role: Role
+) -> None:
+    person = make_person(databases, role, "Quem Vê Mais")
+    form = f"/users/{person.id}/tokens/new"
+    assert "sigilo token create" in admin.get(form).text
+    body = {"name": "x", "role": role.value, "days": "30", "scopes": min(scopes_of(role)).value}
+    refused = admin.post(f"/users/{person.id}/tokens", body, form="/password")
+    assert refused.status_code == 403 and "sgl_" not in refused.text
+    with databases.session(Principal.STAFF) as session:
+        assert session.scalars(select(ApiToken.name).where(ApiToken.user_id == person.id)).all() == ["tests"]
 
 
 def test_security_06_role_changes_and_tokens_ask_for_the_password_again(

@@ -161,7 +161,7 @@ def test_checking_in(room: Room) -> None:
     assert (answer.status_code, answer.headers["Location"]) == (303, "/?done=visit-created")
     again = desk.post(path, fine | {"reason": "Febre outra vez"})
     assert again.status_code == 409
-    assert "visita aberta" in again.get_data(as_text=True) and "Febre outra vez" in again.get_data(as_text=True)
+    assert "atendimento aberto" in again.get_data(as_text=True) and "Febre outra vez" in again.get_data(as_text=True)
     with room.databases.session(Principal.STAFF) as session:
         (visit,) = session.scalars(select(Visit).where(Visit.patient_id == patient_id))
         assert (visit.reason, visit.priority) == ("Febre", "HIGH")
@@ -285,6 +285,7 @@ def test_an_auditor_sees_opaque_ids_and_no_reason(room: Room) -> None:
     outsider = make_person(room.databases, Role.DOCTOR, "Doutor de Fora")
     with room.databases.session(Principal.STAFF) as session:
         break_glass(session, outsider.actor, room.cast.patient_id, reason="Chegou inconsciente ao pronto-socorro")
+    with room.databases.session(Principal.MIGRATOR) as session:
         oldest = text("UPDATE break_glass_grants SET granted_at = now() - interval '9 years' WHERE user_id = :me")
         session.execute(oldest, {"me": outsider.id})
     page = room.page("auditor")

@@ -9,6 +9,7 @@ import orjson
 from flask import Response, make_response, render_template, request
 from flask_wtf.csrf import generate_csrf
 
+from models.record import CLINICAL_TEXT_MAX
 from services.draft_get import ShownDraft, discard_draft, get_draft
 from services.draft_list import list_drafts
 from services.draft_save import FIELDS, DraftText, save_draft
@@ -91,6 +92,8 @@ def _sent() -> DraftText:
     values |= {name: form[f"own.{name}"] for name in FIELDS if form.get(f"choice.{name}") == "own"}
     if any("\0" in text for text in values.values()):
         raise Invalid("The form has a character that can't be stored.")
+    if any(len(text) > CLINICAL_TEXT_MAX for text in values.values()):
+        raise Invalid("A field is longer than can be saved. Shorten it, and the draft is kept again.")
     return DraftText(
         id=_id("draftId") or uuid.uuid4(),
         form=form.get("formKey", "")[:FORM_KEY_MAX],

@@ -36,8 +36,8 @@ def page(patient_id: uuid.UUID) -> BaseResponse:
     """The whole page. A patient is led to their own."""
     actor = current_actor()
     if actor.role is Role.PATIENT:
-        with unit_of_work() as session:
-            patient_acts(session, actor, patient_id)  # somebody else's does not exist for them
+        # Somebody else's does not exist for them, and that they asked is in the trail.
+        get_patient(runtime().databases, actor, runtime().cipher, patient_id)
         return go("/me")
     return show_patient_page(patient_id)
 
@@ -49,10 +49,10 @@ def show_patient_page(patient_id: uuid.UUID, *, status: int = 200, **forms: Form
     ``medical_record.list`` and ``visit.list``, the lists with the rows that were shown.
     """
     here, actor = runtime(), current_actor()
-    with unit_of_work() as session:
-        acts = patient_acts(session, actor, patient_id)
     shown = get_patient(here.databases, actor, here.cipher, patient_id, include_deleted=True)
     patient = orjson.loads(shown.data)
+    with unit_of_work() as session:
+        acts = patient_acts(session, actor, patient_id)
     context: dict[str, Any] = {"patient": patient, "acts": acts, "allergy_form": Form(), "reason_form": Form(), **forms}
     if patient["deletedAt"] is not None:
         return show("patients/gone.html", status=410 if status == 200 else status, **context)

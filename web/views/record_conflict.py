@@ -63,10 +63,15 @@ def show_conflict(page: RecordForm, base: dict[str, Any], current: int) -> Respo
     return _show(page, base, theirs, fields, {}, 409)
 
 
+def _number(text: str) -> int:
+    """A version as the form sent it; 0, which no version has, for what is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+
+
 def submit_merged(page: RecordForm, base: dict[str, Any]) -> Any:
     """Save the merged record, or show the screen again: undecided (422), not acceptable (422), stale again (409)."""
     given = page.form.values
-    against = _version(page, int(given["theirs"]) if given.get("theirs", "").isdecimal() else 0)
+    against = _version(page, _number(given.get("theirs", "")))
     fields = _fields(page, base, against)
     choices = {field.name: given.get(f"choice.{field.name}", "") for field in fields if _is_conflict(field)}
     if any(choice not in (MINE, THEIRS, OWN) for choice in choices.values()):

@@ -152,12 +152,12 @@ def _patient(actor: Actor, record: Shown, *, with_team: bool) -> Shown:
     return {"patient": patient, "team": team, "allergies": allergies}
 
 
-def _addenda(actor: Actor, record: Shown) -> list[Shown]:
+def _addenda(actor: Actor, record: Shown, action: str = "medical_record.list") -> list[Shown]:
     """In the order in which they were written; an addendum has none of its own."""
     if record["amendsId"] is not None:
         return []
     filters = RecordFilters(patient_id=uuid.UUID(record["patientId"]), amends_id=uuid.UUID(record["id"]))
-    page = list_records(runtime().databases, actor, filters, limit=LIMIT_MAX)
+    page = list_records(runtime().databases, actor, filters, limit=LIMIT_MAX, action=action)
     return list(reversed(orjson.loads(page.data)))
 
 
@@ -210,7 +210,7 @@ def print_view(record_id: uuid.UUID) -> Response:
     return show(
         "medical_records/print.html",
         record=record,
-        addenda=_addenda(actor, record),
+        addenda=_addenda(actor, record, "medical_record.print"),
         actor=actor,
         printed_at=datetime.now(UTC),
         **_patient(actor, record, with_team=False),

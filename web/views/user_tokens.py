@@ -75,7 +75,7 @@ def _page(user_id: uuid.UUID, form: Form[Any], *, role: str | None) -> Response:
     with unit_of_work() as session:
         actor = current_actor()
         user: ShownUser = get_user(session, actor, user_id)
-        held = [each.role for each in user.roles]
+        held = [each.role for each in user.roles if each.role == Role.ADMIN.value]
         acting = role if role in held else (held[0] if held else None)
         return show(
             "users/token_new.html", status=422 if form.errors else 200, user=user, form=form, held=held,

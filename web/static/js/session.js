@@ -41,6 +41,7 @@
   tabs.postMessage("seen");
   setInterval(() => {
     const left = Math.round(idleSeconds - (Date.now() - seen) / 1000);
+    if (left <= 0) over();
     if (left <= 0 || left > WARN_SECONDS) return;
     ending.hidden = false;
     ending.querySelector("[data-countdown]").textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
