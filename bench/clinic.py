@@ -68,7 +68,7 @@ def clinic(*, patients: int, records: int, app: str) -> Iterator[Clinic]:
         environment = {
             **os.environ, "SIGILO_HOME": str(home), "PORT": str(port), "SIGILO_WEB_APP": app,
             "SIGILO_DEMO_PATIENTS": str(patients), "SIGILO_DEMO_RECORDS": str(records),
-            "SIGILO_STOP_WITH_PARENT": "1",
+            "SIGILO_STOP_WITH_PARENT": "1", "RATE_LIMIT_PAGES": PLENTY,
         }  # fmt: skip
         log = (home / "run.log").open("wb")
         process = subprocess.Popen(

@@ -9,14 +9,15 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import Page, expect
-from sqlalchemy import update
+from playwright.sync_api import Page, Route, expect
+from sqlalchemy import select, update
 
 from config import Principal, Settings
-from models import CareTeamMember, MedicalRecord
+from models import CareTeamMember, Draft, MedicalRecord
 from models.engine import Databases
 from services.field_encryption import field_cipher
 from services.record_create import NewRecord, create_record
@@ -150,6 +151,27 @@ def test_a_draft_is_found_on_another_device_until_access_ends(
     later.get_by_role("link", name="Larissa Gomes Teixeira", exact=True).click()
     expect(later.locator("main")).to_contain_text("Oriento caminhada.")
     assert "160" not in later.content()
+
+
+def test_a_draft_on_its_way_arrives_before_the_record_and_goes_with_it(
+    open_as: OpenAs, databases: Databases, patient_id: uuid.UUID
+) -> None:
+    page = open_as("doctor", f"{NEW}?patientId={patient_id}")
+    held: list[Route] = []
+    page.route("**/drafts", held.append)
+    with page.expect_request("**/drafts"):
+        page.get_by_label("Título").fill("Escrito depressa")
+        page.get_by_label("Título").press("Tab")
+    moments: list[str] = []
+    page.on("request", lambda request: moments.append(f"{request.method} {urlsplit(request.url).path}"))
+    page.on("requestfinished", lambda request: moments.append(f"done {urlsplit(request.url).path}"))
+    page.get_by_role("button", name="Salvar registro").click()
+    held[0].continue_()
+    record = arrived(page)
+    assert moments[:2] == ["done /drafts", "POST /medical-records"]
+    with databases.session(Principal.STAFF) as session:
+        assert session.get_one(MedicalRecord, record).title == "Escrito depressa"
+        assert session.scalars(select(Draft).where(Draft.patient_id == patient_id)).all() == []
 
 
 @pytest.fixture

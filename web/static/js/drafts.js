@@ -6,8 +6,10 @@
 (() => {
   const AFTER_MS = 2000; // from the first letter that is not kept yet, so that steady typing is saved as well
   const AGAIN_MS = 4000;
+  const AT_MOST_MS = 3000; // how long the button waits for a draft that is on its way
   let timer = null;
   let isSaving = false;
+  let onItsWay = Promise.resolve();
   let typed = 0; // counts changes of the text
   let kept = 0; // the change up to which the draft holds it
   let isLeaving = false; // the text is being saved as a record, or thrown away on purpose
@@ -22,7 +24,7 @@
   }
 
   function saveSoon(milliseconds) {
-    if (timer === null) timer = setTimeout(save, milliseconds);
+    if (timer === null) timer = setTimeout(() => save(), milliseconds);
   }
 
   function take(html) {
@@ -37,11 +39,14 @@
   }
 
   // ``isOurs``: the page saves by itself, which is no sign of life (SECURITY 4).
-  async function save({ isOurs = false, keepalive = false } = {}) {
+  function save({ isOurs = false, keepalive = false } = {}) {
     clearTimeout(timer);
     timer = null;
+    if (isDirty() && (!isSaving || keepalive)) onItsWay = send(isOurs, keepalive);
+  }
+
+  async function send(isOurs, keepalive) {
     const form = formNow();
-    if (!form || !isDirty() || (isSaving && !keepalive)) return;
     if (needsToken && !keepalive && !(await renew())) return saveSoon(AGAIN_MS);
     isSaving = true;
     const upTo = typed;
@@ -124,15 +129,26 @@
   window.addEventListener("pageshow", () => { isLeaving = false; });
   window.addEventListener("beforeunload", (event) => { if (isDirty()) event.preventDefault(); });
 
-  // Pressing the button: where the session ended meanwhile, the form first gets what the new one asks for.
+  // Pressing the button: a draft on its way arrives first, for the form must name it (else it would stay behind, an
+  // old copy of what is saved now); and where the session ended meanwhile, the form first gets what the new one asks.
   document.addEventListener("submit", (event) => {
     if (event.submitter && event.submitter.matches("[data-leaves]")) isLeaving = true;
-    if (event.target !== formNow() || !needsToken) return;
+    if (event.target !== formNow() || !(needsToken || (isSaving && !hasWaited))) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     const { target, submitter } = event;
-    renew().then((isReady) => { if (isReady) target.requestSubmit(submitter); });
+    makeReady().then((isReady) => {
+      if (isReady) target.requestSubmit(submitter);
+      hasWaited = false;
+    });
   }, true);
+
+  let hasWaited = false;
+  async function makeReady() {
+    await Promise.race([onItsWay, new Promise((resolve) => { setTimeout(resolve, AT_MOST_MS); })]);
+    hasWaited = true;
+    return !needsToken || renew();
+  }
 
   const isOurForm = (event) => event.detail.ctx && event.detail.ctx.sourceElement === formNow();
   let pressed = null;
