@@ -80,7 +80,11 @@ class AuditLog(EventColumns, Base):
         Index("ix_audit_trail_patient_id", "patient_id", text("sequence DESC")),
         Index("ix_audit_trail_actor_id", "actor_id", text("sequence DESC")),
         Index("ix_audit_trail_entity_id", "entity_id", text("sequence DESC")),
-        Index("ix_audit_trail_entity_ids", "entity_ids", postgresql_using="gin"),
+        # New entries wait in a list that every search reads; kept short, for the patient who asks who looked.
+        Index(
+            "ix_audit_trail_entity_ids", "entity_ids", postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": 256},
+        ),
         Index("ix_audit_trail_sequence", text("sequence DESC")),
         CheckConstraint("octet_length(hash) = 32", "hash_length"),
         {"postgresql_partition_by": "RANGE (sealed_at)"},

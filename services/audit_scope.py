@@ -17,14 +17,18 @@ from services.access import CURRENT_MEMBER
 
 # Up to so many ids the index over listed ids is asked for them; beyond, nearly every list is about somebody
 # of them, and looking at each event from the newest on finds a page sooner.
-MOST_IDS = 5_000
+MOST_IDS = 1_000
 
 TEAM_OF = f"SELECT m.patient_id FROM care_team_members m WHERE m.user_id = %s AND {CURRENT_MEMBER}"
+# The array goes back as the text it came in: thousands of ids would be read and written for nothing in between.
 ROWS_OF = """
-    SELECT id FROM medical_records WHERE patient_id = ANY (%(patients)s)
-    UNION ALL SELECT id FROM visits WHERE patient_id = ANY (%(patients)s)
-    UNION ALL SELECT id FROM allergies WHERE patient_id = ANY (%(patients)s)
-    LIMIT %(limit)s
+    SELECT array_agg(id)::text, count(*) FROM (
+        SELECT unnest(%(patients)s::uuid[]) AS id
+        UNION ALL SELECT id FROM medical_records WHERE patient_id = ANY (%(patients)s)
+        UNION ALL SELECT id FROM visits WHERE patient_id = ANY (%(patients)s)
+        UNION ALL SELECT id FROM allergies WHERE patient_id = ANY (%(patients)s)
+        LIMIT %(limit)s
+    ) named
 """
 OWNERS = """
     SELECT id, patient_id FROM medical_records WHERE id = ANY (%(ids)s)
@@ -32,7 +36,7 @@ OWNERS = """
     UNION ALL SELECT id, patient_id FROM allergies WHERE id = ANY (%(ids)s)
     UNION ALL SELECT id, id FROM patients WHERE id = ANY (%(ids)s)
 """
-BY_IDS = "t.entity_id = ANY (%(scope_ids)s) OR t.entity_ids && %(scope_ids)s"
+BY_IDS = "t.entity_id = ANY (%(scope_ids)s::uuid[]) OR t.entity_ids && %(scope_ids)s::uuid[]"
 BY_ROWS = """
     EXISTS (
         SELECT FROM unnest(array_append(t.entity_ids, t.entity_id)) AS named (id)
@@ -60,12 +64,13 @@ def team_of(connection: psycopg.Connection[Any], user_id: uuid.UUID) -> list[uui
 
 def scope_of(connection: psycopg.Connection[Any], patients: Sequence[uuid.UUID], *, most_ids: int = MOST_IDS) -> Scope:
     """Events about ``patients``, as the auditor role."""
-    rows = connection.execute(ROWS_OF, {"patients": list(patients), "limit": most_ids + 1}).fetchall()
-    named = BY_IDS if len(rows) <= most_ids else BY_ROWS
+    row = connection.execute(ROWS_OF, {"patients": list(patients), "limit": most_ids + 1}).fetchone()
+    ids, count = row or (None, 0)
+    named = BY_IDS if count <= most_ids else BY_ROWS
     return Scope(
         patients=frozenset(patients),
         condition=f"(t.patient_id = ANY (%(scope_patients)s) OR t.patient_id IS NULL AND ({named}))",
-        parameters={"scope_patients": list(patients), "scope_ids": [*patients, *(row[0] for row in rows)]},
+        parameters={"scope_patients": list(patients), "scope_ids": ids or "{}"},
     )
 
 

@@ -8,6 +8,7 @@ from flask import Flask, g, request
 from flask_babel import Babel, get_locale
 
 from config import Settings
+from web.phrases import register_phrases
 
 LANGUAGES = {"pt_BR": "Português", "en": "English"}
 DEFAULT = "pt_BR"
@@ -33,4 +34,5 @@ def register_languages(app: Flask, settings: Settings) -> None:
         return "en" if best == "en" else DEFAULT
 
     Babel(app, locale_selector=choose, timezone_selector=lambda: settings.clinic_timezone)
+    register_phrases(app)
     app.jinja_env.globals.update(languages=LANGUAGES, get_locale=get_locale)
