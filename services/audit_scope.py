@@ -36,9 +36,13 @@ OWNERS = """
     UNION ALL SELECT id, patient_id FROM allergies WHERE id = ANY (%(ids)s)
     UNION ALL SELECT id, id FROM patients WHERE id = ANY (%(ids)s)
 """
-BY_IDS = "t.entity_id = ANY (%(scope_ids)s::uuid[]) OR t.entity_ids && %(scope_ids)s::uuid[]"
+BY_PATIENT = "t.patient_id = ANY (%(scope_patients)s)"
+BY_IDS = (
+    "t.patient_id IS NULL AND t.entity_id = ANY (%(scope_ids)s::uuid[])",
+    "t.patient_id IS NULL AND t.entity_ids && %(scope_ids)s::uuid[]",
+)
 BY_ROWS = """
-    EXISTS (
+    t.patient_id IS NULL AND EXISTS (
         SELECT FROM unnest(array_append(t.entity_ids, t.entity_id)) AS named (id)
         WHERE named.id = ANY (%(scope_patients)s)
         OR EXISTS (SELECT FROM medical_records r WHERE r.id = named.id AND r.patient_id = ANY (%(scope_patients)s))
@@ -50,11 +54,17 @@ BY_ROWS = """
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A condition over events ``t``, and its parameters."""
+    """Conditions over events ``t``, any of which puts one in scope, and their parameters. ``is_indexed``: an index
+    answers each of them, asked one at a time; else they are for looking at event after event."""
 
     patients: frozenset[uuid.UUID]
-    condition: str
+    alternatives: tuple[str, ...]
+    is_indexed: bool
     parameters: dict[str, Any]
+
+    @property
+    def condition(self) -> str:
+        return f"(({') OR ('.join(self.alternatives)}))"
 
 
 def team_of(connection: psycopg.Connection[Any], user_id: uuid.UUID) -> list[uuid.UUID]:
@@ -66,10 +76,11 @@ def scope_of(connection: psycopg.Connection[Any], patients: Sequence[uuid.UUID],
     """Events about ``patients``, as the auditor role."""
     row = connection.execute(ROWS_OF, {"patients": list(patients), "limit": most_ids + 1}).fetchone()
     ids, count = row or (None, 0)
-    named = BY_IDS if count <= most_ids else BY_ROWS
+    is_indexed = count <= most_ids
     return Scope(
         patients=frozenset(patients),
-        condition=f"(t.patient_id = ANY (%(scope_patients)s) OR t.patient_id IS NULL AND ({named}))",
+        alternatives=(BY_PATIENT, *(BY_IDS if is_indexed else (BY_ROWS,))),
+        is_indexed=is_indexed,
         parameters={"scope_patients": list(patients), "scope_ids": ids or "{}"},
     )
 
