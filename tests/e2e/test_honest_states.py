@@ -50,7 +50,7 @@ def test_403_explains_and_404_reveals_nothing(open_as: OpenAs, cast: Cast) -> No
     texts = set()
     for path in (f"/patients/{cast.patient_id}", f"/patients/{uuid.uuid4()}", "/nothing-here"):
         stranger = open_as("stranger", path)
-        texts.add(stranger.locator("main").inner_text().rsplit("404", 1)[0])
+        texts.add(stranger.locator("main").inner_text().rsplit("404 · ", 1)[0])
     assert len(texts) == 1
 
 
