@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import threading
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -86,6 +87,17 @@ CLINIC = f"""
             {NEWEST.format(table="patients")}, {NEWEST.format(table="care_team_members")})) AS records,
         {IMPORTS} AS imports, {TO_REVIEW} AS to_review, {OWN} AS own
 """
+# One patient: their data, what they must not be given, who treats them, and how many records in which versions.
+ABOUT = """
+    SELECT concat_ws('|',
+        (SELECT version FROM patients WHERE id = %(patient)s),
+        (SELECT string_agg(a::text, ',' ORDER BY id) FROM allergies a WHERE patient_id = %(patient)s),
+        (SELECT string_agg(m::text, ',' ORDER BY id) FROM care_team_members m
+            WHERE patient_id = %(patient)s AND removed_at IS NULL),
+        (SELECT count(*) || '.' || sum(version) FROM medical_records
+            WHERE patient_id = %(patient)s AND deleted_at IS NULL)
+    ) AS state
+"""
 # Row-level security narrows these to the patient's own.
 PATIENTS_OWN = f"SELECT md5(concat_ws('|', {RECORDS}, {VISITS})) AS state"
 
@@ -158,5 +170,17 @@ def change_token(databases: Databases, clinic: ClinicState, actor: Actor, key: b
         parts = ["" if row is None else str(row["state"])]
     else:
         parts = clinic.get().seen_by(actor)
-    digest = hmac.digest(key, "\0".join([str(actor.user_id), *parts]).encode(), hashlib.sha256)
+    return _digest(key, str(actor.user_id), *parts)
+
+
+def patient_token(databases: Databases, actor: Actor, patient_id: uuid.UUID, key: bytes) -> str:
+    """22 characters that differ once anything about one patient has changed that a page of theirs shows; for whoever
+    may see patients at all. Raises Forbidden, Unavailable."""
+    actor.require(Permission.PATIENT_READ)
+    row = read(databases, actor, ABOUT, {"patient": patient_id})
+    return _digest(key, str(actor.user_id), str(patient_id), "" if row is None else row["state"])
+
+
+def _digest(key: bytes, *parts: str) -> str:
+    digest = hmac.digest(key, "\0".join(parts).encode(), hashlib.sha256)
     return base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")

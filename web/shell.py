@@ -13,7 +13,7 @@ from services.actor import Actor
 from services.notification_list import count_unread
 from services.permissions import Permission
 from web.database import unit_of_work
-from web.live_token import live_token
+from web.live_token import live_token, watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ class Place:
 
 
 def shell_context() -> dict[str, Any]:
-    """``places``, ``unread`` and ``live_token`` for layouts/app.html; empty for nobody, and before a given password
-    is changed."""
+    """``places``, ``unread``, ``live_token`` and ``watched`` for layouts/app.html; empty for nobody, and before a given
+    password is changed."""
     actor: Actor | None = g.get("actor")
     if actor is None or g.identity.must_change:
-        return {"places": [], "unread": 0, "live_token": ""}
-    return {"places": places(actor), "unread": _unread(actor), "live_token": live_token()}
+        return {"places": [], "unread": 0, "live_token": "", "watched": None}
+    return {"places": places(actor), "unread": _unread(actor), "live_token": live_token(), "watched": watched()}
 
 
 def places(actor: Actor) -> list[Place]:

@@ -94,6 +94,30 @@ def test_noting_an_allergy_says_what_is_wrong_and_then_warns_everybody_on_the_te
     expect(page.locator(".alert.allergy")).to_contain_text("Látex (Urticária)")
 
 
+def test_a_page_says_what_somebody_else_changed_about_its_patient_and_not_what_it_changed_itself(
+    open_as: OpenAs, own_patient: uuid.UUID
+) -> None:
+    mine, theirs = (open_as(who, f"/patients/{own_patient}") for who in ("doctor", "nurse"))
+    form = open_as("doctor", f"/medical-records/new?patientId={own_patient}")
+    theirs.get_by_text("Anotar alergia").click()
+    theirs.get_by_label("Substância").fill("Penicilina")
+    with theirs.expect_response(re.compile("/live")) as told:
+        theirs.get_by_role("button", name="Salvar alergia").click()
+    expect(theirs.locator("#allergies")).to_contain_text("Penicilina")
+    assert told.value.ok
+    news = mine.locator("#patient-changed")
+    expect(news).to_be_visible()
+    expect(form.get_by_role("link", name="Ver o paciente em outra aba")).to_be_visible()
+    expect(mine.locator("#allergies")).not_to_contain_text("Penicilina")
+    news.get_by_role("button", name="Mostrar o que há de novo").click()
+    expect(mine.locator("#allergies")).to_contain_text("Penicilina")
+    expect(news).to_be_hidden()
+    for _ in range(2):  # asked anew since, and no news to whoever made it
+        with theirs.expect_response(re.compile("/live")):
+            pass
+    expect(theirs.locator("#patient-changed")).to_be_hidden()
+
+
 def test_the_team_gets_a_colleague_and_the_responsible_doctor_hands_over(
     open_as: OpenAs, own_patient: uuid.UUID
 ) -> None:

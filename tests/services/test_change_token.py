@@ -13,11 +13,12 @@ from models import Allergy, Draft, Patient
 from models.engine import Databases
 from models.user import Role
 from services.break_glass import break_glass
-from services.change_token import ClinicState, change_token
+from services.change_token import ClinicState, change_token, patient_token
+from services.errors import Forbidden
 from services.field_encryption import FieldCipher, field_cipher
 from services.record_create import NewRecord, create_record
 from services.visit_create import NewVisit, create_visit
-from tests.factories.cast import Cast, Person, make_patient, make_person
+from tests.factories.cast import Cast, Person, join_team, make_patient, make_person
 from tests.services.test_query_counts import statements_sent
 
 KEY = b"k" * 32
@@ -138,3 +139,42 @@ def test_security_40_a_change_is_told_and_not_read(
         before = connection.execute(statement).fetchone()
         assert {len(token(person)) for person in cast.people.values()} == {22}
         assert connection.execute(statement).fetchone() == before
+
+
+def test_a_patients_token_tells_of_their_page_and_of_nobody_elses(
+    databases: Databases, settings: Settings, cast: Cast, cipher: FieldCipher
+) -> None:
+    mine, other = (make_patient(databases, settings, name) for name in ("Olhada Agora", "Outra Pessoa"))
+
+    def tokens() -> tuple[str, str]:
+        return patient_token(databases, cast.nurse.actor, mine, KEY), patient_token(
+            databases, cast.nurse.actor, other, KEY
+        )
+
+    def allergy() -> None:
+        with databases.session(Principal.STAFF) as session:
+            session.add(Allergy(patient_id=mine, substance="Dipirona"))
+
+    def record() -> None:
+        with databases.session(Principal.STAFF) as session:
+            create_record(session, cast.doctor.actor, cipher, NewRecord(mine, {"title": "Consulta"}))
+
+    def data() -> None:
+        with databases.session(Principal.STAFF) as session:
+            session.get_one(Patient, mine).version += 1
+
+    join_team(databases, mine, cast.doctor.id)
+    for act in (allergy, record, data, lambda: join_team(databases, mine, cast.doctor2.id)):
+        before = tokens()
+        assert before == tokens(), "nothing changed, so no token did"
+        act()
+        after = tokens()
+        assert (after[0] != before[0], after[1] == before[1]) == (True, True)
+    assert patient_token(databases, cast.doctor.actor, mine, KEY) != tokens()[0]
+
+
+def test_a_patients_token_is_for_those_who_may_see_patients(databases: Databases, cast: Cast) -> None:
+    with pytest.raises(Forbidden):
+        patient_token(databases, cast.auditor.actor, cast.patient_id, KEY)
+    theirs = [patient_token(databases, cast.patient.actor, each, KEY) for each in (cast.patient_id, uuid.uuid4())]
+    assert theirs[0] != theirs[1]

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import uuid
+
 from flask import Response
 
 from web.api.answers import json_answer, no_content
+from web.api.schemas import ApiModel
 from web.guards import SIGNED_IN, Limit, Routes
-from web.live_token import live_token
+from web.live_token import live_token, watch_patient
+from web.request_body import read_query
 
 routes = Routes("live")
 
 
+class LiveQuery(ApiModel):
+    patient_id: uuid.UUID | None = None
+
+
 def token() -> Response:
-    """One word that differs once something this reader's pages show has changed. Never data, never a read event."""
-    return json_answer({"token": live_token()})
+    """One word that differs once something this reader's pages show has changed, and one for the patient whom their
+    page is about. Never data, never a read event."""
+    patient_id = read_query(LiveQuery).patient_id
+    about = {} if patient_id is None else {"patientToken": watch_patient(patient_id)}
+    return json_answer({"token": live_token(), **about})
 
 
 def stay() -> Response:

@@ -23,6 +23,7 @@ from web.authentication import current_actor
 from web.database import anonymous_work
 from web.guards import Guard, Routes
 from web.htmx import go, show, target
+from web.live_token import watch_patient
 from web.runtime import runtime
 from web.user_agents import browser_name
 
@@ -41,6 +42,7 @@ def me() -> Response:
             runtime().databases, actor, by_others="own" not in request.args, cursor=request.args.get("cursor")
         )
         if target() not in FRAGMENTS:
+            watch_patient(actor.patient_id)
             context["own"] = _own_record(actor, actor.patient_id)
     with anonymous_work() as session:
         return show(

@@ -26,6 +26,7 @@ from web.forms.patient import InactivationForm
 from web.forms.reading import WHOLE, Form, read_form
 from web.guards import Guard, Routes
 from web.htmx import go, show
+from web.live_token import watch_patient
 from web.runtime import runtime
 
 routes = Routes("patient_page")
@@ -49,6 +50,7 @@ def show_patient_page(patient_id: uuid.UUID, *, status: int = 200, **forms: Form
     ``medical_record.list`` and ``visit.list``, the lists with the rows that were shown.
     """
     here, actor = runtime(), current_actor()
+    watch_patient(patient_id)
     shown = get_patient(here.databases, actor, here.cipher, patient_id, include_deleted=True)
     patient = orjson.loads(shown.data)
     with unit_of_work() as session:

@@ -24,6 +24,7 @@ from web.authentication import current_actor
 from web.database import unit_of_work
 from web.forms.reading import Form
 from web.htmx import show
+from web.live_token import watch_patient
 from web.runtime import runtime
 
 PAGE = "record_form/record_form.html"
@@ -77,6 +78,7 @@ def about_patient(page: RecordForm, patient_id: uuid.UUID | None) -> None:
 def show_patient(page: RecordForm, patient_id: uuid.UUID) -> None:
     """Who it is and what they must not be given. Raises NotFound, Gone."""
     here, actor = runtime(), current_actor()
+    watch_patient(patient_id)
     page.patient = orjson.loads(get_patient(here.databases, actor, here.cipher, patient_id).data)
     page.allergies = orjson.loads(list_allergies(here.databases, actor, patient_id).data)
 

@@ -38,6 +38,7 @@ from web.forms.reading import Form, filled, read_form
 from web.forms.record_find import RecordFind, RecordSearchForm
 from web.guards import Guard, Routes
 from web.htmx import go, show
+from web.live_token import watch_patient
 from web.request_body import read_query
 from web.runtime import runtime
 
@@ -124,6 +125,7 @@ def record_page(record_id: uuid.UUID) -> Response:
         )
     record = orjson.loads(found.data)
     _count_mask(record)
+    watch_patient(uuid.UUID(record["patientId"]))
     with unit_of_work() as session:
         versions = list_versions(session, actor, record_id)
         actions = record_actions(session, actor, record_id)

@@ -1,5 +1,6 @@
 // Asks every moment whether anything changed; when the token differs, parts of the page that listen for
-// "sigilo:changed" fetch themselves anew. The token says that, not what: it is no read (SECURITY 40).
+// "sigilo:changed" fetch themselves anew, and a page about one patient says that something about them is new. A token
+// says that, not what: it is no read (SECURITY 40).
 "use strict";
 
 (() => {
@@ -7,14 +8,17 @@
   const SLOWEST_MS = 30000;
   // What the page itself shows, so that a change before the first question is seen too.
   let token = document.body.dataset.token || null;
+  const { patient } = document.body.dataset;
+  let patientToken = document.body.dataset.patientToken || null;
   let wait = EVERY_MS;
 
-  const listens = () => document.querySelector("[hx-trigger*='sigilo:changed']") !== null;
+  const address = patient ? `/live?patientId=${patient}` : "/live";
+  const listens = () => Boolean(patient) || document.querySelector("[hx-trigger*='sigilo:changed']") !== null;
 
   async function ask() {
     if (document.hidden || !listens()) return;
     try {
-      const answer = await fetch("/live", { headers: { Accept: "application/json", "Sigilo-Background": "1" } });
+      const answer = await fetch(address, { headers: { Accept: "application/json", "Sigilo-Background": "1" } });
       if (answer.status === 401) {
         document.dispatchEvent(new CustomEvent("sigilo:signed-out"));
         wait = SLOWEST_MS;
@@ -26,14 +30,27 @@
       }
       wait = EVERY_MS;
       document.getElementById("offline").hidden = true;
-      const found = (await answer.json()).token;
-      if (token !== null && found !== token) document.body.dispatchEvent(new CustomEvent("sigilo:changed"));
-      token = found;
+      take(await answer.json());
     } catch {
       document.getElementById("offline").hidden = false;
       wait = Math.min(2 * wait, SLOWEST_MS);
     }
   }
+
+  function take(found) {
+    if (token !== null && found.token !== token) document.body.dispatchEvent(new CustomEvent("sigilo:changed"));
+    token = found.token;
+    if (!patient) return;
+    if (patientToken !== null && found.patientToken !== patientToken) {
+      document.getElementById("patient-changed").hidden = false;
+    }
+    patientToken = found.patientToken;
+  }
+
+  // What this page itself sent is no news to it.
+  document.addEventListener("htmx:after:request", (event) => {
+    if (event.detail.ctx.sourceElement.matches("[data-own-change]")) patientToken = null;
+  });
 
   async function loop() {
     await ask();

@@ -13,6 +13,7 @@
     const closer = event.target.closest("[data-dismiss]");
     if (closer) closer.closest("[role=alert], .toast").remove();
     if (event.target.closest("[data-print]")) window.print();
+    if (event.target.closest("[data-reload]")) location.reload();
   });
 
   // ?done=… named the toast; a reload or a shared address must not show it again.
