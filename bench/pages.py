@@ -25,10 +25,10 @@ PATIENT = re.compile(r'href="(/patients/[0-9a-f-]{36})"')
 PAGES = {
     "doctor": (
         "/", "/medical-records", "{record}", "{record}/versions", "{record}/edit", "/medical-records/new", "/patients",
-        "{patient}", "/audit", "/me",
+        "{patient}", "/drafts", "/notifications", "/audit", "/me",
     ),
-    "reception": ("/", "/patients", "{patient}"),
-    "nurse": ("/",),
+    "reception": ("/", "/patients", "/patients/new", "{patient}", "/visits/new"),
+    "nurse": ("/", "/patients", "/medical-records"),
     "admin": ("/", "/users", "/system", "/rate-limits", "/imports"),
     "auditor": ("/", "/audit", "/emergency-accesses"),
     "patient": ("/me",),
