@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from flask import Response
+from flask_wtf.csrf import generate_csrf
 
 from web.api.answers import json_answer, no_content
+from web.authentication import current_actor
 from web.guards import SIGNED_IN, Limit, Routes
 from web.live_token import live_token
 
@@ -21,5 +23,12 @@ def stay() -> Response:
     return no_content()
 
 
+def form_token() -> Response:
+    """A form token of the session that this browser has now, and whose session it is: for a form whose own ended
+    while somebody wrote. The same that every page carries; other sites can't read it."""
+    return json_answer({"token": generate_csrf(), "userId": str(current_actor().user_id)})
+
+
 routes.add("/live", view=token, guard=SIGNED_IN, limit=Limit.LIVE)
 routes.add("/live/stay", view=stay, guard=SIGNED_IN)
+routes.add("/live/form-token", view=form_token, guard=SIGNED_IN, limit=Limit.LIVE)
