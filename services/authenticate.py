@@ -32,7 +32,7 @@ STEP_UP_MINUTES = 10
 LOOK_UP_BEARER = """
 SELECT t.user_id, t.acting_role AS role, u.full_name AS name, u.council, u.patient_id, u.locale,
     t.id AS token_id, t.scopes, t.quota AS token_quota, u.quota AS user_quota, NULL::uuid AS session_id,
-    false AS must_change, false AS stepped_up,
+    false AS must_change, false AS stepped_up, NULL::int AS idle_seconds, NULL::int AS end_seconds,
     t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute' AS is_news
 FROM api_tokens t JOIN users u ON u.id = t.user_id
 WHERE t.secret_hash = %(hash)s AND t.revoked_at IS NULL AND t.expires_at > now() AND u.disabled_at IS NULL
@@ -48,23 +48,27 @@ UPDATE api_tokens SET last_used_at = now() WHERE id = (
 )
 """
 
-# Being seen is written at most every ten seconds: a page of many requests is one sign of life.
+# Being seen is written at most every ten seconds: a page of many requests is one sign of life. What is left of the
+# session is told as it stands after that.
 LOOK_UP_SESSION = f"""
-WITH found AS (
+WITH rules AS MATERIALIZED (SELECT {IDLE} AS idle), found AS (
     SELECT s.id, s.user_id, s.acting_role, u.full_name, u.council, u.patient_id, u.quota AS user_quota, u.locale,
-        u.must_change_password,
-        coalesce(s.stepped_up_at > now() - interval '{STEP_UP_MINUTES} minutes', false) AS stepped_up
-    FROM sessions s JOIN users u ON u.id = s.user_id
+        u.must_change_password, s.last_seen_at, s.expires_at, rules.idle,
+        coalesce(s.stepped_up_at > now() - interval '{STEP_UP_MINUTES} minutes', false) AS stepped_up,
+        %(active)s AND s.last_seen_at < now() - interval '10 seconds' AS is_news
+    FROM rules CROSS JOIN sessions s JOIN users u ON u.id = s.user_id
     WHERE s.secret_hash = %(hash)s AND s.ended_at IS NULL AND s.expires_at > now()
-        AND s.last_seen_at > now() - {IDLE} AND u.disabled_at IS NULL
+        AND s.last_seen_at > now() - rules.idle AND u.disabled_at IS NULL
         AND EXISTS (SELECT FROM user_roles r WHERE r.user_id = s.user_id AND r.role = s.acting_role)
 ), seen AS (
-    UPDATE sessions s SET last_seen_at = now() FROM found f
-    WHERE s.id = f.id AND %(active)s AND s.last_seen_at < now() - interval '10 seconds'
+    UPDATE sessions s SET last_seen_at = now() FROM found f WHERE s.id = f.id AND f.is_news
 )
 SELECT f.user_id, f.acting_role AS role, f.full_name AS name, f.council, f.patient_id, f.locale,
     NULL::uuid AS token_id, NULL::text[] AS scopes, NULL::text AS token_quota, f.user_quota,
-    f.id AS session_id, f.must_change_password AS must_change, f.stepped_up
+    f.id AS session_id, f.must_change_password AS must_change, f.stepped_up,
+    ceil(extract(epoch FROM CASE WHEN f.is_news THEN f.idle ELSE f.last_seen_at + f.idle - now() END))::int
+        AS idle_seconds,
+    ceil(extract(epoch FROM f.expires_at - now()))::int AS end_seconds
 FROM found f
 """
 
@@ -86,6 +90,8 @@ class Identity:
     session_id: uuid.UUID | None
     must_change: bool  # the password was given by somebody else and must be changed first
     stepped_up: bool  # the password was typed again a moment ago (SECURITY 6)
+    idle_seconds: int | None  # what is left of a session if nothing more is done in it
+    end_seconds: int | None  # … and whatever is done (SECURITY 4)
 
 
 def secret_hash(secret: str) -> bytes:

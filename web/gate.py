@@ -28,6 +28,8 @@ from web.runtime import runtime
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 NOT_ALLOWED = "Your role, or this token's scopes, do not allow this."
 CHANGE_PASSWORD = "Change the password you were given before anything else: sign in at /login."  # noqa: S105
+# Seconds until the session ends if nothing more is done, and whatever is done; static/js/session.js counts them down.
+SESSION_HEADER = "Sigilo-Session"
 STEP_UP = "Type your password again first: at /step-up."
 # What somebody with a password given by others may still do.
 BEFORE_CHANGE = frozenset({"account.password", "account.change_password", "account.logout", "account.language"})
@@ -134,13 +136,16 @@ class Gate:
         raise Unauthenticated(WHO_ARE_YOU)
 
     def finish(self, response: Response) -> Response:
-        """Strict headers, the request's id, what is left of the quota, and the log line."""
+        """Strict headers, the request's id, what is left of quota and session, and the log line."""
         incoming, state, headers = real(request), real(g), response.headers
         headers.add("X-Request-Id", state.request_id)
         decision, route = state.get("decision"), state.route
         if decision is not None and (not decision.allowed or (route is not None and route.is_api)):
             headers.add("RateLimit-Policy", decision.policy_header)
             headers.add("RateLimit", decision.limit_header)
+        identity = state.get("identity")
+        if identity is not None and identity.session_id is not None:
+            headers.add(SESSION_HEADER, f"idle={identity.idle_seconds}, end={identity.end_seconds}")
         if self._settings.cors_origins:
             add_cors_headers(incoming, response, self._settings.cors_origins)
         if route is not None and route.limit is not Limit.NONE:

@@ -91,9 +91,12 @@ def sign_in(context: BrowserContext, site: LiveServer, secret: str) -> None:
     context.add_cookies([{"name": "sigilo", "value": secret, "url": site.url, "httpOnly": True, "sameSite": "Lax"}])
 
 
-def listen(page: Page, complaints: list[str]) -> None:
+def listen(page: Page, complaints: list[str], *, allowed: tuple[str, ...] = ()) -> None:
+    """Have ``page`` add to ``complaints`` what goes wrong in it, but for what is EXPECTED or ``allowed``. What the
+    policy refuses is on the console too."""
+
     def on_console(message: ConsoleMessage) -> None:
-        if message.type == "error" and not any(known in message.text for known in EXPECTED):
+        if message.type == "error" and not any(known in message.text for known in (*EXPECTED, *allowed)):
             complaints.append(f"{page.url}: {message.text}")
 
     page.on("console", on_console)

@@ -21,7 +21,7 @@ from models import CareTeamMember, Draft, MedicalRecord
 from models.engine import Databases
 from services.field_encryption import field_cipher
 from services.record_create import NewRecord, create_record
-from tests.e2e.conftest import PLENTY, OpenAs, sign_in
+from tests.e2e.conftest import PLENTY, OpenAs, listen, sign_in
 from tests.factories.browser_session import open_session
 from tests.factories.cast import Cast, join_team, make_patient
 from tests.web.conftest import Login
@@ -29,6 +29,8 @@ from tests.web.live_server import LiveServer, live_server
 
 NEW = "/medical-records/new"
 SAVED = re.compile(r"/medical-records/([0-9a-f]{8}-[0-9a-f-]{27})($|\?)")
+# What Chromium says of a server that is away.
+AWAY = ("net::ERR_CONNECTION_REFUSED", "net::ERR_CONNECTION_RESET", "net::ERR_EMPTY_RESPONSE")
 DRAFT_SAVED = re.compile(r"Rascunho salvo às \d\d:\d\d")
 
 
@@ -178,12 +180,38 @@ def test_a_draft_on_its_way_arrives_before_the_record_and_goes_with_it(
         assert session.scalars(select(Draft).where(Draft.patient_id == patient_id)).all() == []
 
 
+def test_security_04_a_draft_sent_once_more_is_no_sign_of_life(open_as: OpenAs, patient_id: uuid.UUID) -> None:
+    """The server is busy twice: what the person wrote is one sign of life, and what the page repeats is none."""
+    page = open_as("doctor", f"{NEW}?patientId={patient_id}")
+    signs: list[bool] = []
+
+    def answer(route: Route) -> None:
+        signs.append(route.request.headers.get("sigilo-background") != "1")
+        if len(signs) in (1, 2, 4):
+            route.fulfill(status=(503, 429)[len(signs) % 2], headers={"Retry-After": "1"})
+        else:
+            route.continue_()
+
+    page.route("**/drafts", answer)
+    page.get_by_label("Título").fill("Escrito uma vez")
+    expect(page.locator("[data-says=unreachable]")).to_be_visible()
+    expect(page.locator("#draft-state")).to_contain_text(DRAFT_SAVED, timeout=15_000)
+    assert signs == [True, False, False]
+    page.get_by_label("Título").fill("Escrito outra vez")
+    expect(page.locator("[data-says=unreachable]")).to_be_visible()
+    expect(page.locator("[data-says=unreachable]")).to_be_hidden(timeout=15_000)
+    assert signs == [True, False, False, True, False]
+
+
 @pytest.fixture
 def tab(chromium: Chromium, site: LiveServer) -> Iterator[Page]:
-    """A tab whose console may say that the server is away: that is what these tests are about."""
+    """A tab of nobody's yet. It, and those it opens, are listened to like any other."""
+    complaints: list[str] = []
     context = chromium.new_context(locale="pt-BR", base_url=site.url)
+    context.on("page", lambda page: listen(page, complaints))
     yield context.new_page()
     context.close()
+    assert complaints == []
 
 
 def log_in(page: Page, login: Login) -> None:
@@ -232,8 +260,10 @@ def test_somebody_else_who_signs_in_gets_no_text_that_is_not_theirs(
 def test_a_server_killed_in_mid_sentence_loses_nothing(
     chromium: Chromium, settings: Settings, databases: Databases, cast: Cast, home: Path, patient_id: uuid.UUID
 ) -> None:
+    complaints: list[str] = []
     with live_server(settings, home, RATE_LIMIT_LIVE=PLENTY) as server:
         context = chromium.new_context(locale="pt-BR", base_url=server.url)
+        context.on("page", lambda page: listen(page, complaints, allowed=AWAY))
         sign_in(context, server, open_session(databases, cast.doctor))
         page = context.new_page()
         page.goto(f"{NEW}?patientId={patient_id}")
@@ -246,6 +276,7 @@ def test_a_server_killed_in_mid_sentence_loses_nothing(
         expect(page.locator("[data-says=unreachable]")).to_be_hidden(timeout=15_000)
         # Another device, as after a crash of this one, has the whole sentence …
         other = chromium.new_context(locale="pt-BR", base_url=again.url)
+        other.on("page", lambda page: listen(page, complaints))
         sign_in(other, again, open_session(databases, cast.doctor))
         device = other.new_page()
         device.goto(f"{NEW}?patientId={patient_id}")
@@ -256,6 +287,7 @@ def test_a_server_killed_in_mid_sentence_loses_nothing(
         page.click('button[type="submit"]')
         assert record_of(databases, arrived(page)).title == "Falta de ar há dois dias"
         context.close()
+    assert complaints == []
 
 
 def kill_all_of(server: LiveServer) -> None:

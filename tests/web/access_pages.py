@@ -26,6 +26,7 @@ EVERYBODY = row("200 200 200 200 200 200 200 200 200 401")
 
 PAGES: dict[tuple[str, str], Expected] = {
     ("GET", "/live"): EVERYBODY,
+    ("GET", "/live/form-token"): EVERYBODY,
     ("GET", "/live/stay"): row("204 204 204 204 204 204 204 204 204 401"),
     ("GET", "/password"): EVERYBODY,
 }

@@ -79,7 +79,6 @@ PAGES |= {
     ),
     ("GET", "/drafts"): _WRITERS,
     ("POST", "/drafts"): row("200 200 200 200 403 403 403 403 403 401", "404 404 404 404 403 403 403 403 403 401"),
-    ("GET", "/drafts/token"): _WRITERS,
 }
 FORMS |= {
     ("POST", "/medical-records/new"): lambda ids: {"patientId": str(ids["patient_id"]), "title": "Consulta"},

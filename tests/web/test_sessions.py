@@ -13,6 +13,7 @@ import pytest
 import redis
 from flask import Flask
 from sqlalchemy import text
+from werkzeug.test import TestResponse
 
 from config import Principal, Settings
 from models.engine import Databases
@@ -22,6 +23,7 @@ from services.field_encryption import field_cipher
 from services.login_failures import account_key
 from services.password import needs_rehash, verify_password
 from services.user_disable import disable_user
+from tests.factories.cast import Cast
 from tests.web.conftest import Browser, Login, MakeApp, csrf_of, new_address
 
 MakeLogin = Callable[..., Login]
@@ -165,6 +167,46 @@ def test_security_04_a_session_ends_after_12_hours_whatever_happens(
     assert abs(lasts.total_seconds() - 12 * 3600) < 1
     age_session(databases, browser, "expires_at", "12 hours")
     assert browser.get("/api/me").status_code == 401
+
+
+def seconds_left(page: TestResponse) -> tuple[int, int]:
+    """Idle and absolute, as the page counts them down; the header of the same answer says the same."""
+    found = re.search(r'data-idle-seconds="(\d+)" data-end-seconds="(\d+)"', page.get_data(as_text=True))
+    assert found is not None
+    assert page.headers["Sigilo-Session"] == f"idle={found[1]}, end={found[2]}"
+    return int(found[1]), int(found[2])
+
+
+def test_security_04_a_page_says_how_long_its_session_lasts(
+    browser: Browser, make_login: MakeLogin, databases: Databases
+) -> None:
+    browser.sign_in(make_login())
+    idle, end = seconds_left(browser.get("/password"))
+    assert 890 <= idle <= 900
+    assert 12 * 3600 - 10 <= end <= 12 * 3600
+    age_session(databases, browser, "last_seen_at", "14 minutes")
+    background = {"Sigilo-Background": "1"}
+    assert 50 <= seconds_left(browser.get("/password", headers=background))[0] <= 60, "it prolongs nothing"
+    assert seconds_left(browser.get("/password"))[0] == 900, "this does"
+    age_session(databases, browser, "expires_at", "11 hours 55 minutes")
+    assert 290 <= seconds_left(browser.get("/password"))[1] <= 300
+    stay = browser.get("/live/stay")
+    assert re.fullmatch(r"idle=\d+, end=(29\d|300)", stay.headers["Sigilo-Session"]), "staying leaves the end alone"
+
+
+def test_security_04_a_page_counts_by_the_idle_time_that_the_clinic_set(
+    browser: Browser, make_login: MakeLogin, databases: Databases
+) -> None:
+    browser.sign_in(make_login())
+    change(databases, "UPDATE settings SET value = '5' WHERE key = 'session.idle_minutes'")
+    try:
+        assert 290 <= seconds_left(browser.get("/password"))[0] <= 300
+    finally:
+        change(databases, "UPDATE settings SET value = '15' WHERE key = 'session.idle_minutes'")
+
+
+def test_a_token_has_no_session_that_could_end(app: Flask, cast: Cast) -> None:
+    assert "Sigilo-Session" not in app.test_client().get("/api/me", headers=cast.doctor.headers).headers
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "600", '"off"', "null", "1e300"])

@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 from flask import Response, make_response, render_template, request
-from flask_wtf.csrf import generate_csrf
 
 from models.record import CLINICAL_TEXT_MAX
 from services.draft_get import ShownDraft, discard_draft, get_draft
@@ -17,7 +16,6 @@ from services.errors import Forbidden, Gone, Invalid, NotFound
 from services.patient_get import get_patient
 from services.permissions import Permission
 from services.record_update import may_update
-from web.api.answers import json_answer
 from web.authentication import current_actor
 from web.database import unit_of_work
 from web.guards import Guard, Limit, Routes
@@ -65,12 +63,6 @@ def discard(draft_id: uuid.UUID) -> Any:
     with unit_of_work() as session:
         discard_draft(session, current_actor(), draft_id)
     return go(local_path(request.form.get("next", "/drafts")), done="draft-discarded")
-
-
-def token() -> Response:
-    """A form token of the session that this browser has now, and whose session it is: for a form whose own ended
-    while somebody wrote. The same that every page carries; other sites can't read it."""
-    return json_answer({"token": generate_csrf(), "userId": str(current_actor().user_id)})
 
 
 def _form_path(draft: ShownDraft) -> str | None:
@@ -125,6 +117,5 @@ WRITE = Guard(Permission.RECORD_UPDATE)
 routes.add("/drafts", view=list_all, guard=WRITE)
 # Saved by the page every few seconds: counted apart, so that writing uses up nobody's clicks.
 routes.add("/drafts", view=save, methods=["POST"], guard=WRITE, limit=Limit.LIVE)
-routes.add("/drafts/token", view=token, guard=WRITE, limit=Limit.LIVE)
 routes.add("/drafts/<uuid:draft_id>", view=get, guard=WRITE)
 routes.add("/drafts/<uuid:draft_id>/discard", view=discard, methods=["POST"], guard=WRITE)

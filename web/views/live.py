@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 
 from flask import Response
+from flask_wtf.csrf import generate_csrf
 
 from web.api.answers import json_answer, no_content
 from web.api.schemas import ApiModel
+from web.authentication import current_actor
 from web.guards import SIGNED_IN, Limit, Routes
 from web.live_token import live_token, watch_patient
 from web.request_body import read_query
@@ -32,5 +34,12 @@ def stay() -> Response:
     return no_content()
 
 
+def form_token() -> Response:
+    """A form token of the session that this browser has now, and whose session it is: for a form whose own ended
+    while somebody wrote. The same that every page carries; other sites can't read it."""
+    return json_answer({"token": generate_csrf(), "userId": str(current_actor().user_id)})
+
+
 routes.add("/live", view=token, guard=SIGNED_IN, limit=Limit.LIVE)
 routes.add("/live/stay", view=stay, guard=SIGNED_IN)
+routes.add("/live/form-token", view=form_token, guard=SIGNED_IN, limit=Limit.LIVE)

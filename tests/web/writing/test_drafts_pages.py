@@ -228,7 +228,7 @@ def test_security_19_drafts_are_their_writers_alone(
     assert other.get(path).status_code == 404
     assert other.get(f"{NEW}?draftId={fields['draftId']}").status_code == 404
     assert "Só meu" not in other.shown("/drafts")
-    token = other.get("/drafts/token").get_json()["token"]
+    token = other.get("/live/form-token").get_json()["token"]
     other.send(f"{path}/discard", {"csrf_token": token})
     other.send("/drafts", fields | {"csrf_token": token, "title": "Sobrescrito", "writer": ""}, 200)
     (draft,) = drafts_of(databases, person)

@@ -139,11 +139,11 @@ def test_security_14_a_form_of_another_session_or_person_saves_nothing(
     other = open_as("doctor2")
     other.send(NEW, fields, 403)
     # Somebody else who signed in in the same browser has a token of theirs, and this form was not shown to them.
-    token = other.get("/drafts/token").get_json()["token"]
+    token = other.get("/live/form-token").get_json()["token"]
     for path in (NEW, "/drafts"):
         other.send(path, fields | {"csrf_token": token}, 403)
     assert records_of(databases, patient_id) == 0
-    mine = open_as("doctor").get("/drafts/token").get_json()
+    mine = open_as("doctor").get("/live/form-token").get_json()
     assert mine["userId"] == str(cast.doctor.id)
 
 

@@ -12,6 +12,7 @@
   let onItsWay = Promise.resolve();
   let typed = 0; // counts changes of the text
   let kept = 0; // the change up to which the draft holds it
+  let tried = 0; // the change up to which the server was sent it, whatever came of that
   let isLeaving = false; // the text is being saved as a record, or thrown away on purpose
   let needsToken = false; // the session that this form was shown in has ended
   let hasRetried = false;
@@ -38,11 +39,12 @@
     form.elements.draftRevision.value = known.dataset.revision;
   }
 
-  // ``isOurs``: the page saves by itself, which is no sign of life (SECURITY 4).
+  // ``isOurs``: the page saves by itself, which is no sign of life (SECURITY 4). Nor is sending once more what was
+  // sent before: nobody wrote anything since.
   function save({ isOurs = false, keepalive = false } = {}) {
     clearTimeout(timer);
     timer = null;
-    if (isDirty() && (!isSaving || keepalive)) onItsWay = send(isOurs, keepalive);
+    if (isDirty() && (!isSaving || keepalive)) onItsWay = send(isOurs || tried === typed, keepalive);
   }
 
   async function send(isOurs, keepalive) {
@@ -50,12 +52,13 @@
     if (needsToken && !keepalive && !(await renew())) return saveSoon(AGAIN_MS);
     isSaving = true;
     const upTo = typed;
+    tried = typed;
     const headers = { Accept: "text/html", "HX-Request": "true" };
     if (isOurs) headers["Sigilo-Background"] = "1";
     try {
       const body = new URLSearchParams(new FormData(form));
       const answer = await fetch("/drafts", { method: "POST", body, headers, keepalive });
-      await settle(answer, upTo, isOurs);
+      await settle(answer, upTo);
     } catch {
       say("unreachable");
       saveSoon(AGAIN_MS);
@@ -65,16 +68,17 @@
     }
   }
 
-  async function settle(answer, upTo, isOurs) {
+  async function settle(answer, upTo) {
     if (answer.ok) {
       kept = upTo;
       hasRetried = false;
       take(await answer.text());
       say("saved");
-      if (!isOurs) document.dispatchEvent(new CustomEvent("sigilo:alive"));
+      document.dispatchEvent(new CustomEvent("sigilo:session", { detail: answer.headers }));
     } else if (answer.status === 401) {
       needsToken = true;
       say("signed-out");
+      document.dispatchEvent(new CustomEvent("sigilo:signed-out"));
       saveSoon(AGAIN_MS);
     } else if (answer.status === 403 && !hasRetried && (await renew())) {
       hasRetried = true;
@@ -87,25 +91,10 @@
 
   // Signing in again changed the session, and with it what its forms must carry. True when the form has it now.
   async function renew() {
-    try {
-      const answer = await fetch("/drafts/token", { headers: { Accept: "application/json", "Sigilo-Background": "1" } });
-      if (answer.status === 401) say("signed-out");
-      if (!answer.ok) return false;
-      const { token, userId } = await answer.json();
-      if (userId !== document.body.dataset.user) {
-        say("somebody-else");
-        return false;
-      }
-      document.querySelectorAll("input[name=csrf_token]").forEach((input) => { input.value = token; });
-      document.body.setAttribute("hx-headers:inherited", JSON.stringify({ "X-CSRFToken": token }));
-      needsToken = false;
-      document.getElementById("session-ended").hidden = true;
-      say("saved");
-      return true;
-    } catch {
-      say("unreachable");
-      return false;
-    }
+    const how = await window.sigilo.renewToken();
+    if (how === "renewed") needsToken = false;
+    say(how === "renewed" ? "saved" : how);
+    return how === "renewed";
   }
 
   function wrote(event) {
@@ -190,8 +179,4 @@
     errors.dataset.seen = "1";
     errors.focus();
   });
-
-  // Signing in again must not take this page, and the text in it, away.
-  const again = document.querySelector("#session-ended a");
-  if (again) again.target = "_blank";
 })();

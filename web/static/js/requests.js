@@ -19,6 +19,23 @@
   window.addEventListener("offline", () => { offline.hidden = false; });
   window.addEventListener("online", () => { offline.hidden = true; });
 
+  // What had the focus may be gone afterwards, as the row of a visit that is over: then the focus goes to the part of
+  // the page it stood in, not to the very beginning.
+  let around = [];
+  document.addEventListener("htmx:before:swap", () => {
+    around = [];
+    for (let each = document.activeElement; each && each !== document.body; each = each.parentElement) around.push(each);
+  });
+  function keepPlace() {
+    const [had] = around;
+    const place = around.find((each) => each.isConnected && each.matches("section, main, dialog"));
+    const isGone = had && (!had.isConnected || had === place);
+    around = [];
+    if (!place || !isGone || ![document.body, place].includes(document.activeElement)) return;
+    place.tabIndex = -1; // which a later swap takes off again
+    place.focus();
+  }
+
   // A problem is read out and seen; one swap later it is history.
   document.addEventListener("htmx:after:swap", (event) => {
     const problems = document.getElementById("problems");
@@ -31,5 +48,6 @@
       wanted.removeAttribute("data-focus");
       wanted.focus();
     }
+    keepPlace();
   });
 })();

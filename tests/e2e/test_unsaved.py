@@ -1,0 +1,107 @@
+"""Leaving a page with unsaved text asks first; sending it, or taking the change back, does not."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+import pytest
+from playwright.sync_api import Dialog, Page, expect
+
+from config import Settings
+from models.engine import Databases
+from tests.e2e.conftest import OpenAs
+from tests.factories.cast import Cast, join_team, make_patient
+
+
+@pytest.fixture
+def patient_id(databases: Databases, settings: Settings, cast: Cast) -> uuid.UUID:
+    made = make_patient(databases, settings, "Benedita Com Endereço")
+    join_team(databases, made, cast.doctor.id)
+    return made
+
+
+class Answers:
+    """What the browser asked, and the answer to the next question."""
+
+    def __init__(self, page: Page) -> None:
+        self.asked = 0
+        self.leaves = False
+        page.on("dialog", self._on_dialog)
+
+    def _on_dialog(self, dialog: Dialog) -> None:
+        assert dialog.type == "beforeunload"
+        self.asked += 1
+        if self.leaves:
+            dialog.accept()
+        else:
+            dialog.dismiss()
+
+
+def test_leaving_a_changed_form_asks_and_a_form_as_it_was_does_not(open_as: OpenAs, patient_id: uuid.UUID) -> None:
+    page = open_as("doctor", f"/patients/{patient_id}/edit")
+    answers = Answers(page)
+    name = page.get_by_label("Nome da mãe")
+    name.press_sequentially("Ana")
+    with page.expect_event("dialog"):
+        page.get_by_role("link", name="Pacientes").first.click(no_wait_after=True)
+    expect(name).to_have_value("Ana")
+    # Another form of the page is not what was written into: sending it leaves the text as well.
+    page.get_by_role("searchbox", name="Buscar paciente").press_sequentially("benedita")
+    with page.expect_event("dialog"):
+        page.keyboard.press("Enter")
+    assert answers.asked == 2
+    expect(name).to_have_value("Ana")
+    # Back to what it was: nothing is lost.
+    name.fill("")
+    page.get_by_role("link", name="Cancelar").click()
+    page.wait_for_url(re.compile(rf"/patients/{patient_id}$"))
+    assert answers.asked == 2
+
+
+def test_sending_asks_nothing_and_what_came_back_wrong_is_unsaved_still(
+    open_as: OpenAs, patient_id: uuid.UUID
+) -> None:
+    page = open_as("doctor", f"/patients/{patient_id}/edit")
+    answers = Answers(page)
+    page.get_by_label("Nome da mãe").press_sequentially("Ana")
+    page.get_by_label("CPF").press_sequentially("11111111111")
+    page.get_by_role("button", name="Salvar", exact=True).click()
+    expect(page.locator("#form-errors")).to_be_focused()
+    assert answers.asked == 0
+    with page.expect_event("dialog"):
+        page.get_by_role("link", name="Cancelar").click(no_wait_after=True)
+    page.get_by_label("CPF").fill("")
+    page.get_by_role("button", name="Salvar", exact=True).click()
+    page.wait_for_url(re.compile(rf"/patients/{patient_id}$"))
+    assert answers.asked == 1
+
+
+def test_a_form_that_htmx_sends_asks_only_before_it_is_sent(open_as: OpenAs, patient_id: uuid.UUID) -> None:
+    page = open_as("doctor", f"/patients/{patient_id}")
+    answers = Answers(page)
+    page.get_by_text("Anotar alergia").click()
+    page.get_by_label("Substância").press_sequentially("Dipirona")
+    with page.expect_event("dialog"):
+        page.get_by_role("link", name="Início").click(no_wait_after=True)
+    page.get_by_role("button", name="Salvar alergia").click()
+    expect(page.locator("#allergies li")).to_contain_text("Dipirona")
+    page.get_by_role("link", name="Início").click()
+    page.wait_for_url(re.compile("/$"))
+    assert answers.asked == 1
+
+
+def test_choices_count_as_text_does(open_as: OpenAs, patient_id: uuid.UUID) -> None:
+    page = open_as("reception", f"/visits/new/{patient_id}")
+    answers = Answers(page)
+    priority = page.get_by_label("Prioridade")
+    normal = priority.input_value()
+    priority.focus()
+    page.keyboard.press("Home")
+    expect(priority).not_to_have_value(normal)
+    with page.expect_event("dialog"):
+        page.get_by_role("link", name="Início").click(no_wait_after=True)
+    priority.select_option(normal)
+    page.get_by_role("link", name="Início").click()
+    page.wait_for_url(re.compile("/$"))
+    assert answers.asked == 1

@@ -1,0 +1,22 @@
+// A form's token belongs to one session. Signing in again in another tab makes a new one, and with it the forms of a
+// page that was open before get a token that works: renewToken() answers "renewed", "signed-out", "somebody-else" or
+// "unreachable". "sigilo:session" tells session.js what the answer says of the new session.
+"use strict";
+
+window.sigilo = {
+  async renewToken() {
+    try {
+      const answer = await fetch("/live/form-token", { headers: { Accept: "application/json", "Sigilo-Background": "1" } });
+      if (answer.status === 401) return "signed-out";
+      if (!answer.ok) return "unreachable";
+      const { token, userId } = await answer.json();
+      if (userId !== document.body.dataset.user) return "somebody-else";
+      document.querySelectorAll("input[name=csrf_token]").forEach((input) => { input.value = token; });
+      document.body.setAttribute("hx-headers:inherited", JSON.stringify({ "X-CSRFToken": token }));
+      document.dispatchEvent(new CustomEvent("sigilo:session", { detail: answer.headers }));
+      return "renewed";
+    } catch {
+      return "unreachable";
+    }
+  },
+};
