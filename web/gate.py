@@ -72,7 +72,8 @@ class Gate:
             return answer_preflight(incoming, settings.cors_origins)
         if route is not None and route.limit is Limit.NONE:
             return None
-        identity = authenticate() if route is not None else None
+        # A page is never called by token: a header that a proxy or an old password prompt adds opens nothing there.
+        identity = authenticate(by_header=route.is_api) if route is not None else None
         if identity is not None and identity.token_id is not None:
             spend_api_quota(settings, identity)
         else:
@@ -91,7 +92,6 @@ class Gate:
             if request.url_rule is not None:
                 raise RuntimeError("a route without a guard was called")
             return None
-        # A page is never called by token: a header that a proxy or an old password prompt adds opens nothing there.
         is_unsafe = request.environ["REQUEST_METHOD"] in UNSAFE_METHODS and not (is_bearer() and route.is_api)
         if is_unsafe:
             refuse_foreign_sites(request, self._settings)
