@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from flask import Flask, Response, g, redirect, request
 from flask_wtf.csrf import CSRFProtect
@@ -151,9 +151,10 @@ class Gate:
 
 
 def _page_of_form() -> str:
-    """Path of the page that a form was sent from; the start when the browser does not say."""
+    """Path and query of the page that a form was sent from; the start when the browser does not say."""
     try:
-        return urlsplit(request.headers.get("Referer", "")).path or "/"
+        page = urlsplit(request.headers.get("Referer", ""))
+        return urlunsplit(("", "", page.path or "/", page.query, ""))
     except ValueError:
         return "/"
 

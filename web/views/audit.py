@@ -71,4 +71,4 @@ READ = Guard(Permission.TRAIL_READ)
 
 routes.add("/audit", view=trail, guard=READ)
 routes.add("/audit/people", view=people, guard=READ, methods=["POST"])
-routes.add("/audit/export", view=export, guard=Guard(Permission.TRAIL_EXPORT), methods=["POST"])
+routes.add("/audit/export", view=export, guard=Guard(Permission.TRAIL_EXPORT, step_up=True), methods=["POST"])
