@@ -274,12 +274,15 @@ def token() -> None:
 def token_create(email: str, name: str, scopes: tuple[str, ...], quota: str | None, days: int) -> None:
     """Make a token and print it alone. It is shown this once."""
     from services.audit_event import SYSTEM
+    from services.field_encryption import field_cipher
     from services.token_create import create_token
 
-    with session_as(running_settings(), Principal.STAFF) as session:
+    settings = running_settings()
+    with session_as(settings, Principal.STAFF) as session:
         made = create_token(
-            session, SYSTEM, email=email, name=name, scopes=scopes, quota=quota, lifetime=timedelta(days=days)
-        )
+            session, SYSTEM, field_cipher(settings), email=email, name=name, scopes=scopes, quota=quota,
+            lifetime=timedelta(days=days),
+        )  # fmt: skip
     click.echo(made.secret)
 
 
