@@ -1,4 +1,4 @@
-"""The variables under which an installation's processes find its servers and keys.
+"""The variables under which an installation's processes find its servers and keys, and a command its way in.
 
 Every secret is named by a ``NAME_FILE`` variable and never stands in an environment, where diagnostics
 and children would carry it on.
@@ -7,15 +7,20 @@ and children would carry it on.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from config import SECRETS_DIRECTORIES, Principal
+from config import SECRETS_DIRECTORIES, Principal, Settings, load_settings
 from embedded.errors import EmbeddedError, NotRunningError
 from embedded.home import Home
 from embedded.postgres import PostgresServer
 from embedded.redis import RedisServer
 from embedded.secrets import AUDIT_SIGNING_KEY, FIELD_KEY, SUPERUSER_PASSWORD, SecretsFolder
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 # Tells the preparing process that the server is ours, so that it may make roles and the database.
 EMBEDDED_DATABASE = "SIGILO_EMBEDDED_DATABASE"
@@ -104,3 +109,22 @@ def enter_running_installation(environ: MutableMapping[str, str]) -> None:
             continue
         if not is_given(setting, environ):
             environ[name] = value
+
+
+def running_settings() -> Settings:
+    """Settings of the servers that the environment names, else of the running ``sigilo run``."""
+    enter_running_installation(os.environ)
+    return load_settings()
+
+
+@contextmanager
+def session_as(settings: Settings, principal: Principal) -> Iterator[Session]:
+    """One transaction as ``principal``: committed when the command succeeds."""
+    from models.engine import Databases
+
+    databases = Databases({each.value: settings.url_for(each) for each in Principal}, pool_size=1)
+    try:
+        with databases.session(principal.value) as session:
+            yield session
+    finally:
+        databases.dispose()

@@ -34,22 +34,6 @@ class Wakeup(Protocol):
         """Send what was asked for and not sent yet, within a second."""
 
 
-class NullWakeup:
-    """Wakes nobody: for tests, and where no broker is configured."""
-
-    def audit(self) -> None:
-        pass
-
-    def imports(self) -> None:
-        pass
-
-    def mail(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
 class RedisWakeup:
     """Wakes Celery's workers over Redis. Threads share it; it survives a fork."""
 

@@ -17,6 +17,10 @@ from models.raw_connections import RawConnections, is_closed_by_server
 # A statement that takes longer than this is a fault, not a slow page; imports and backups set their own.
 STATEMENT_TIMEOUT_MS = 15_000
 LOCK_TIMEOUT_MS = 5_000
+# Connections that one engine keeps; what many threads want at once beyond that is closed when it comes back. The
+# server has 100 for all processes together: two web processes keep at most 62 of them, if every principal was ever
+# as busy as that.
+KEPT_BY_ENGINE = 5
 
 Driver = TypeVar("Driver", bound=psycopg.Connection[Any])
 
@@ -44,7 +48,7 @@ def make_connect(
 
 
 def make_engine(url: str, *, pool_size: int = 5, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Engine:
-    """An engine over psycopg 3 for a libpq ``url``.
+    """An engine over psycopg 3 for a libpq ``url``, of at most ``pool_size`` + 2 connections at once.
 
     An idle connection that the server has closed is found before use without a round trip, so a restarted
     server costs a reconnect and not an error.
@@ -52,8 +56,8 @@ def make_engine(url: str, *, pool_size: int = 5, statement_timeout_ms: int = STA
     engine = create_engine(
         "postgresql+psycopg://",
         creator=make_connect(psycopg.Connection, url, statement_timeout_ms),
-        pool_size=pool_size,
-        max_overflow=2,
+        pool_size=min(pool_size, KEPT_BY_ENGINE),
+        max_overflow=pool_size + 2 - min(pool_size, KEPT_BY_ENGINE),
         pool_timeout=5,
         pool_recycle=1800,
         hide_parameters=True,  # parameters are patient data; exception texts end up in logs
@@ -68,7 +72,11 @@ def _refuse_closed(connection: psycopg.Connection[Any], *_: Any) -> None:
 
 
 class Databases:
-    """The engines of one process by principal name, made at first use (and so after a fork)."""
+    """The engines of one process by principal name, made at first use (and so after a fork).
+
+    Raw connections that lie idle are bounded over all principals: a request uses two (who calls, then the read), so
+    twice the threads' number are enough.
+    """
 
     def __init__(self, urls: dict[str, str], *, pool_size: int = 5) -> None:
         self._urls = urls
@@ -100,6 +108,12 @@ class Databases:
             yield connection
         finally:
             raw.give_back(connection)
+            self._bound_idle()
+
+    def _bound_idle(self) -> None:
+        kept = list(self._raw.values())
+        while sum(map(len, kept)) > 2 * self._pool_size:
+            max(kept, key=len).drop_oldest()
 
     def dispose(self) -> None:
         for engine in self._engines.values():

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 from typing import Any
 
 import psycopg
@@ -42,6 +43,7 @@ class RawConnection(psycopg.Connection[Any]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._statements: dict[tuple[bytes, tuple[int, ...]], Prepared] = {}
+        self.ends_at = inf  # by the clock of whoever keeps it
 
     def first_row(self, statement: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
         """The first row that ``statement`` gives, its ``%(name)s`` bound to ``parameters``; None when it gives none.

@@ -106,6 +106,8 @@ class UserRole(Base):
 
     user: Mapped[User] = relationship(back_populates="roles", foreign_keys=[user_id])
 
+    __table_args__ = (CheckConstraint("granted_by <> user_id", "not_by_oneself"),)
+
 
 class UserVersion(Base):
     """A user's content at one version (no password hash: that is no content)."""

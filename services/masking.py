@@ -83,7 +83,8 @@ ALLERGY_FIELDS: dict[str, tuple[Visibility, ...]] = {
     "notedAt": _SAFETY,
 }
 VISIT_FIELDS: dict[str, tuple[Visibility, ...]] = {
-    # The complaint a patient states at the desk: reception writes it down and the waiting room works by it.
+    # The complaint a patient states at the desk: reception writes it down and the waiting room works by it; see
+    # ``PAST_HIDDEN`` for what is left of that afterwards.
     "reason": (C, C, C, C, H, H),
     "priority": _CAPTION,
     "status": _CAPTION,
@@ -103,6 +104,10 @@ RESTRICTED_VISIBLE = {
 }
 SEES_RESTRICTED = frozenset({Relation.CARE_TEAM, Relation.OWN})
 
+# entity → relation → what is hidden besides once it is past (a visit that is DONE or LEFT): the desk has no more use
+# for a complaint then, which names a record, whose title is not the desk's to read.
+PAST_HIDDEN = {"visit": {Relation.RECEPTION: frozenset({"reason"})}}
+
 _FIELDS = {
     "patient": PATIENT_FIELDS,
     "record": RECORD_FIELDS,
@@ -116,12 +121,21 @@ FIELDS = {
 }
 
 
-def visibility(entity: str, field: str, relation: Relation, *, restricted: bool = False) -> Visibility:
+def hidden_in_past(entity: str, relation: Relation) -> frozenset[str]:
+    """The fields that ``relation`` sees only until ``entity`` is past."""
+    return PAST_HIDDEN.get(entity, {}).get(relation, frozenset())
+
+
+def visibility(
+    entity: str, field: str, relation: Relation, *, restricted: bool = False, past: bool = False
+) -> Visibility:
     """How ``relation`` sees ``field`` of a patient, record, allergy or visit. Unlisted fields are hidden."""
     row = FIELDS.get((entity, field))
     if row is None:
         return Visibility.HIDDEN
     if restricted and relation not in SEES_RESTRICTED and field not in RESTRICTED_VISIBLE.get(entity, ()):
+        return Visibility.HIDDEN
+    if past and field in hidden_in_past(entity, relation):
         return Visibility.HIDDEN
     return row[relation]
 
@@ -142,10 +156,10 @@ class Mask:
 
 
 @lru_cache(maxsize=256)
-def mask_for(entity: str, relation: Relation, *, restricted: bool = False) -> Mask:
+def mask_for(entity: str, relation: Relation, *, restricted: bool = False, past: bool = False) -> Mask:
     """The mask of ``relation`` over every field of ``entity``."""
     fields = {
-        field: visibility(entity, field, relation, restricted=restricted)
+        field: visibility(entity, field, relation, restricted=restricted, past=past)
         for kind, field in FIELDS
         if kind == entity
     }

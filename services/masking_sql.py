@@ -1,7 +1,7 @@
 """The masking table as SQL, for reads whose JSON PostgreSQL builds.
 
-Rendered from the same ``FIELDS`` that Python uses; ``tests/services/test_masking_sql.py`` shows by property
-that both agree. Everything here is constants of ours: values are bound by the caller.
+Rendered from the same ``FIELDS`` that Python uses; ``tests/services/test_masking.py`` shows by property that both
+agree. Everything here is constants of ours: values are bound by the caller.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ from functools import lru_cache
 
 from models.user import Role
 from services.access import CURRENT_MEMBER
-from services.masking import RESTRICTED_VISIBLE, SEES_RESTRICTED, Mask, Visibility, mask_for, role_relation
+from services.masking import (
+    RESTRICTED_VISIBLE,
+    SEES_RESTRICTED,
+    Mask,
+    Visibility,
+    hidden_in_past,
+    mask_for,
+    role_relation,
+)
 
 BREAK_GLASS = """
     SELECT FROM break_glass_grants g
@@ -49,7 +57,7 @@ def inside_setwise(patient: str, author: str | None) -> str:
 
 @dataclass(frozen=True)
 class SqlMask:
-    """The masks one role can meet over rows that have the columns ``inside`` and ``restricted``."""
+    """The masks one role can meet over rows that have the columns ``inside`` and ``restricted``, visits ``past``."""
 
     cases: tuple[tuple[str, Mask], ...]  # (condition, mask); the last condition is TRUE
 
@@ -92,15 +100,18 @@ class SqlMask:
 
 @lru_cache(maxsize=64)
 def sql_mask(entity: str, role: Role, alias: str = "s") -> SqlMask:
-    """The masks that acting as ``role`` meets; ``alias`` has the columns ``inside`` and ``restricted``."""
+    """The masks that acting as ``role`` meets; ``alias`` has the columns ``inside`` and ``restricted``, and for a
+    visit ``past``."""
     relations = [(f"{alias}.inside", role_relation(role, in_team=True))] if role.is_clinical else []
     relations.append(("TRUE", role_relation(role, in_team=False)))
     cases = []
     for condition, relation in relations:
-        if entity in RESTRICTED_VISIBLE and relation not in SEES_RESTRICTED:
-            restricted = (
-                f"{alias}.restricted" if condition == "TRUE" else f"{condition} AND {alias}.restricted"
-            )
-            cases.append((restricted, mask_for(entity, relation, restricted=True)))
-        cases.append((condition, mask_for(entity, relation)))
+        restricting = entity in RESTRICTED_VISIBLE and relation not in SEES_RESTRICTED
+        for restricted in (True, False) if restricting else (False,):
+            for past in (True, False) if hidden_in_past(entity, relation) else (False,):
+                met = [f"{alias}.{name}" for name, is_met in (("restricted", restricted), ("past", past)) if is_met]
+                if condition != "TRUE":
+                    met.insert(0, condition)
+                mask = mask_for(entity, relation, restricted=restricted, past=past)
+                cases.append((" AND ".join(met) or "TRUE", mask))
     return SqlMask(tuple(cases))

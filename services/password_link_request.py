@@ -6,7 +6,6 @@ What is written is that a mail is to be sent; the secret in it does not exist ye
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
 
 from sqlalchemy import func, insert, update
 from sqlalchemy.orm import Session
@@ -14,12 +13,14 @@ from sqlalchemy.orm import Session
 from models import PasswordLink, User, new_id
 from models import Session as SessionRow
 from services.actor import Actor
-from services.audit_event import Event, Origin, changes_between, record
+from services.audit_event import Origin
 from services.errors import Conflict
 from services.field_encryption import FieldCipher
 from services.record_write import require_reason
+from services.token_revoke import revoke_tokens_of
 from services.user_find import find_other_user
-from services.user_version import keep_user_version, user_content
+from services.user_version import user_content
+from services.user_write import save_user
 
 
 def request_link(session: Session, actor: Actor | Origin, user_id: uuid.UUID, kind: str) -> uuid.UUID:
@@ -43,8 +44,8 @@ def withdraw_links(session: Session, user_id: uuid.UUID) -> None:
 def reset_password(
     session: Session, actor: Actor, cipher: FieldCipher, user_id: uuid.UUID, *, reason: str | None
 ) -> User:
-    """End the user's sessions and send them a link; the present password opens nothing but its own change
-    (SBIS NGS1.02.06). Somebody who never chose one gets their invitation again.
+    """End the user's sessions, revoke their tokens and send them a link; the present password opens nothing but its
+    own change (SBIS NGS1.02.06). Somebody who never chose one gets their invitation again, and nothing ends.
 
     Raises Forbidden (not an admin, or oneself), NotFound, Conflict (disabled, or without a role), Invalid.
     """
@@ -56,20 +57,13 @@ def reset_password(
         raise Conflict("This user has no role yet: the link goes out once a role is granted.")
     before, invited = user_content(user), user.password_changed_at is None
     user.must_change_password = not invited
-    user.updated_at = datetime.now(UTC)
-    session.flush()
+    save_user(session, actor, cipher, user, before=before, action="user.reset_password", reason=stated)
     session.execute(
         update(SessionRow)
         .where(SessionRow.user_id == user.id, SessionRow.ended_at.is_(None))
         .values(ended_at=func.now(), ended_because="password reset")
     )
+    if not invited:
+        revoke_tokens_of(session, actor, user.id)
     request_link(session, actor, user.id, "invitation" if invited else "reset")
-    after = keep_user_version(session, actor, user, stated)
-    event_id = new_id()
-    event = Event(
-        "user.reset_password", "user", user.id, from_version=user.version - 1, to_version=user.version,
-        changes=changes_between(cipher.digest_key, event_id, before, after),
-    )  # fmt: skip
-    record(session, actor, event, event_id=event_id)
-    session.flush()
     return user

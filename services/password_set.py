@@ -12,13 +12,14 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session, undefer
 
 from models import Session as SessionRow
-from models import User, new_id
+from models import User
 from services.actor import Actor
-from services.audit_event import Event, Origin, changes_between, record
+from services.audit_event import Origin
 from services.errors import Invalid
 from services.field_encryption import FieldCipher
 from services.password import check_password, hash_password, verify_password
-from services.user_version import keep_user_version, user_content
+from services.user_version import user_content
+from services.user_write import save_user
 
 POINTER = "/newPassword"
 
@@ -43,18 +44,10 @@ def set_password(
     before, now = user_content(user), datetime.now(UTC)
     user.previous_password_hash = user.password_hash
     user.password_hash = hash_password(new)
-    user.password_changed_at = user.updated_at = now
+    user.password_changed_at = now
     user.must_change_password = False
-    session.flush()
+    save_user(session, actor, cipher, user, before=before, action=action)
     ended = update(SessionRow).where(SessionRow.user_id == user.id, SessionRow.ended_at.is_(None))
     if actor.session_id is not None:
         ended = ended.where(SessionRow.id != actor.session_id)
     session.execute(ended.values(ended_at=now, ended_because="password changed"))
-    after = keep_user_version(session, actor, user)
-    event_id = new_id()
-    event = Event(
-        action, "user", user.id, from_version=user.version - 1, to_version=user.version,
-        changes=changes_between(cipher.digest_key, event_id, before, after),
-    )  # fmt: skip
-    record(session, actor, event, event_id=event_id)
-    session.flush()

@@ -12,21 +12,26 @@ from models import PatientVersion
 from services.actor import Actor
 from services.field_encryption import FieldCipher
 from services.identifier_check import normalize
-from services.patient_fields import DOCUMENTS, open_content
+from services.patient_fields import DOCUMENTS, PLAIN, open_content
 from services.patient_update import comparable
 from services.patient_view import masked, patient_mask, show_patient
 from services.patient_write import PatientAccess, note_unchanged
-from services.three_way import Merge, merge
+from services.three_way import MergedField, Outcome, merge
 
 
 @dataclass(frozen=True, slots=True)
 class PatientMerge:
-    """``base`` (None when that version is not known) and ``theirs`` as the actor may see them, and the outcome."""
+    """``base`` (None when that version is not known) and ``theirs`` as the actor may see them, and the fields that
+    anybody changed."""
 
+    base_version: int
     base: dict[str, Any] | None
     theirs: dict[str, Any]
-    yours: dict[str, Any]
-    merge: Merge
+    fields: list[MergedField]
+
+    @property
+    def has_conflicts(self) -> bool:
+        return any(field.outcome is Outcome.CONFLICT for field in self.fields)
 
 
 def version_shown(session: Session, cipher: FieldCipher, access: PatientAccess, version: int) -> dict[str, Any] | None:
@@ -55,10 +60,10 @@ def merge_patient(
     base = version_shown(session, cipher, access, version)
     theirs = show_patient(cipher, access)
     note_unchanged(session, actor, access)
-    yours = comparable(content)
-    known = None if base is None else _as_kept(base, content)
-    merged = merge(known, yours, _as_kept(theirs, content), content)
-    return PatientMerge(base, theirs, yours, merged)
+    # Without a base nothing tells what others changed beside what was sent.
+    names = content if base is None else (*PLAIN, *DOCUMENTS)
+    known = None if base is None else _as_kept(base, names)
+    return PatientMerge(version, base, theirs, merge(known, comparable(content), _as_kept(theirs, names), names))
 
 
 def _as_kept(shown: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:

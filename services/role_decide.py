@@ -49,11 +49,12 @@ def decline_role(session: Session, actor: Actor, request_id: uuid.UUID, *, reaso
 
 def _find(session: Session, actor: Actor, request_id: uuid.UUID) -> RoleRequest:
     actor.require(Permission.USER_MANAGE)
-    wanted = select(RoleRequest).where(RoleRequest.id == request_id).with_for_update()
-    request = session.scalars(wanted.execution_options(populate_existing=True)).one_or_none()
+    # The database locks for staff what may still change: a decided request is not among it.
+    wanted = select(RoleRequest).where(RoleRequest.id == request_id, RoleRequest.decided_at.is_(None))
+    request = session.scalars(wanted.with_for_update().execution_options(populate_existing=True)).one_or_none()
     if request is None:
-        raise NotFound("There is no such request.")
-    if request.decided_at is not None:
+        if session.scalar(select(RoleRequest.id).where(RoleRequest.id == request_id)) is None:
+            raise NotFound("There is no such request.")
         raise Conflict("Somebody decided on this request already.")
     return request
 

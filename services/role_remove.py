@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
 
-from sqlalchemy import update
+from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
-from models import ApiToken, Role, User
+from models import Role, User
 from models import Session as SessionRow
 from services.actor import Actor
 from services.errors import Conflict
@@ -17,6 +16,7 @@ from services.last_admin import keep_one_admin, take_turns
 from services.record_write import require_reason
 from services.role_request import NEVER_ONESELF, staff_role
 from services.role_write import held_roles, note_roles
+from services.token_revoke import revoke_tokens_of
 from services.user_find import find_other_user
 
 
@@ -36,18 +36,13 @@ def remove_role(
         keep_one_admin(session, user)
     user.roles = [held for held in user.roles if held.role != leaving.value]
     session.flush()
-    now = datetime.now(UTC)
     session.execute(
         update(SessionRow)
         .where(
             SessionRow.user_id == user.id, SessionRow.acting_role == leaving.value, SessionRow.ended_at.is_(None)
         )
-        .values(ended_at=now, ended_because="role removed")
+        .values(ended_at=func.now(), ended_because="role removed")
     )
-    session.execute(
-        update(ApiToken)
-        .where(ApiToken.user_id == user.id, ApiToken.acting_role == leaving.value, ApiToken.revoked_at.is_(None))
-        .values(revoked_at=now)
-    )
+    revoke_tokens_of(session, actor, user.id, role=leaving)
     note_roles(session, actor, cipher, user, "role.remove", before, stated)
     return user

@@ -11,13 +11,16 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from config import RATE_SHAPE, parse_rate
 from models import ApiToken, Role, User, new_id
 from services.actor import Actor
-from services.audit_event import Event, Origin, record
+from services.audit_event import Event, Origin, changes_between, record
 from services.authenticate import TOKEN_PREFIX, secret_hash
 from services.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
+from services.field_encryption import FieldCipher
+from services.notification_create import notify_user
 from services.permissions import Permission, Scope, scopes_of
+from services.quota_check import quota_errors
+from services.record_fields import time_text
 from services.session_start import normal_email, roles_of
 
 SECRET_BYTES = 32
@@ -44,6 +47,7 @@ class MadeToken:
 def create_token(
     session: Session,
     actor: Actor | Origin,
+    cipher: FieldCipher,
     *,
     email: str,
     name: str = "token",
@@ -54,8 +58,10 @@ def create_token(
 ) -> MadeToken:
     """A token of the user with ``email``, acting as ``role`` (the first they hold when not named).
 
-    No ``scopes`` means all that the role may do. ``quota`` replaces the user's own. Raises Forbidden (not an
-    admin, or for oneself), NotFound, Conflict (a disabled user), Invalid.
+    No ``scopes`` means all that the role may do. ``quota`` replaces the user's own. Its user is told, and the event
+    says what the token is (never its secret) in digests, so that the row can be held against it.
+
+    Raises Forbidden (not an admin, or for oneself), NotFound, Conflict (a disabled user), Invalid.
     """
     if isinstance(actor, Actor):
         actor.require(Permission.USER_MANAGE)
@@ -76,7 +82,15 @@ def create_token(
     )  # fmt: skip
     session.add(token)
     session.flush()
-    record(session, actor, Event("token.create", "token", token.id))
+    event_id = new_id()
+    content = {
+        "userId": str(user.id), "name": name, "role": acting.value, "scopes": granted, "quota": quota,
+        "expiresAt": time_text(token.expires_at),
+    }  # fmt: skip
+    changes = changes_between(cipher.digest_key, event_id, None, content)
+    record(session, actor, Event("token.create", "token", token.id, changes=changes), event_id=event_id)
+    if acting is not Role.PATIENT:  # who has no notices
+        notify_user(session, user.id, kind="token.created", subject_id=token.id)
     return MadeToken(token.id, secret, acting, tuple(granted), token.expires_at)
 
 
@@ -99,11 +113,7 @@ def _check(
         errors.append(FieldError("/scopes", f"the role {acting} may have {', '.join(sorted(possible)) or 'none'}"))
     if not timedelta(0) < lifetime <= LIFETIME_MAX:
         errors.append(FieldError("/days", f"1 to {LIFETIME_MAX.days} days"))
-    if quota is not None:
-        try:
-            parse_rate(quota)
-        except ValueError:
-            errors.append(FieldError("/quota", RATE_SHAPE))
+    errors += quota_errors(quota)
     if errors:
         raise Invalid("The token can't be made like this.", errors)
     return acting, sorted(str(scope) for scope in (set(scopes) or possible))

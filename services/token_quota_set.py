@@ -12,8 +12,9 @@ from services.audit_event import Event, changes_between, record
 from services.errors import Conflict, Forbidden, NotFound
 from services.field_encryption import FieldCipher
 from services.permissions import Permission
+from services.quota_check import check_quota
 from services.quota_holders import NO_TOKEN
-from services.user_quota_set import NOT_ONES_OWN, check_quota
+from services.user_quota_set import NOT_ONES_OWN
 
 
 def set_token_quota(

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from config import ADDRESS, RATE_SHAPE, parse_rate
+from config import ADDRESS
 from models import Patient, Role, User, UserRole, new_id
 from services.actor import Actor
 from services.audit_event import Event, Origin, changes_between, record
@@ -23,6 +23,7 @@ from services.errors import Conflict, FieldError, Forbidden, Invalid
 from services.field_encryption import FieldCipher
 from services.password import check_password, hash_password
 from services.permissions import Permission
+from services.quota_check import quota_errors
 from services.session_start import normal_email
 from services.user_version import keep_roles_version, keep_user_version
 
@@ -122,11 +123,7 @@ def check_fields(
         errors.append(FieldError("/patientId", "the patient, for the role PATIENT and no other"))
     elif Role.PATIENT in held and len(held) > 1:
         errors.append(FieldError("/roles", "staff roles or PATIENT: a patient who works here has two accounts"))
-    if quota is not None:
-        try:
-            parse_rate(quota)
-        except ValueError:
-            errors.append(FieldError("/quota", RATE_SHAPE))
+    errors += quota_errors(quota)
     if errors:
         raise Invalid("The user has fields that can't be accepted.", errors)
     return held

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from models import ApiToken, User, new_id
 from models import Session as SessionRow
+from models import User
 from services.actor import Actor
-from services.audit_event import Event, Origin, changes_between, record
+from services.audit_event import Origin
 from services.errors import Forbidden, NotFound
 from services.field_encryption import FieldCipher
 from services.last_admin import keep_one_admin, take_turns
@@ -19,7 +19,9 @@ from services.password_link_request import withdraw_links
 from services.permissions import Permission
 from services.record_write import require_reason
 from services.session_start import normal_email
-from services.user_version import keep_user_version, user_content
+from services.token_revoke import revoke_tokens_of
+from services.user_version import user_content
+from services.user_write import save_user
 
 
 def disable_user(
@@ -44,23 +46,12 @@ def disable_user(
     keep_one_admin(session, user)
     before, now = user_content(user), datetime.now(UTC)
     user.disabled_at = now
-    user.updated_at = now
-    session.flush()
+    save_user(session, actor, cipher, user, before=before, action="user.disable", reason=reason)
     session.execute(
         update(SessionRow)
         .where(SessionRow.user_id == user.id, SessionRow.ended_at.is_(None))
         .values(ended_at=now, ended_because="user disabled")
     )
-    session.execute(
-        update(ApiToken).where(ApiToken.user_id == user.id, ApiToken.revoked_at.is_(None)).values(revoked_at=now)
-    )
+    revoke_tokens_of(session, actor, user.id)
     withdraw_links(session, user.id)
-    after = keep_user_version(session, actor, user, reason)
-    event_id = new_id()
-    event = Event(
-        "user.disable", "user", user.id, from_version=user.version - 1, to_version=user.version,
-        changes=changes_between(cipher.digest_key, event_id, before, after),
-    )  # fmt: skip
-    record(session, actor, event, event_id=event_id)
-    session.flush()
     return user.id

@@ -34,7 +34,8 @@ RECORD_ID = """
 
 
 def show_visit(session: Session, actor: Actor, visit: Visit, patient: Patient) -> dict[str, Any]:
-    """The visit as the API shows it to this actor; the care team matters once a restricted record came of it."""
+    """The visit as the API shows it to this actor; the care team matters once a restricted record came of it, and to
+    reception whether it is past."""
     standing = patient_standing(session, actor, patient)
     found = session.execute(
         select(
@@ -56,7 +57,7 @@ def show_visit(session: Session, actor: Actor, visit: Visit, patient: Patient) -
             .label("record_id"),
         )
     ).one()
-    mask = mask_for("visit", standing.relation, restricted=found.restricted)
+    mask = mask_for("visit", standing.relation, restricted=found.restricted, past=visit.status in CLOSED)
     people = authors_of(session, [visit.doctor_id])
     doctor = people.get(visit.doctor_id) if visit.doctor_id else None
     values = {
@@ -89,13 +90,13 @@ def _of(visit: Visit) -> tuple[Any, ...]:
 
 def standing_columns(role: Role) -> str:
     """SQL over ``v`` (a visit): what ``representation`` needs to know beside its row: ``inside``, ``in_team``,
-    ``restricted``, and what came of the visit."""
+    ``restricted``, ``past``, and what came of the visit."""
     inside = inside_rowwise("v.patient_id", None) if role.is_clinical else "FALSE"
     member = is_member("v.patient_id") if role.is_clinical else "FALSE"
     restricted = "EXISTS (SELECT FROM medical_records r WHERE r.visit_id = v.id AND r.restricted)"
     return (
         f"{inside} AS inside, {member} AS in_team, {restricted} AS restricted, "
-        f"{TRIAGED_AT} AS triaged_at, {RECORD_ID} AS record_id"
+        f"v.status IN {CLOSED} AS past, {TRIAGED_AT} AS triaged_at, {RECORD_ID} AS record_id"
     )
 
 

@@ -61,9 +61,10 @@ def load_from_session(incoming: Request) -> SignedIn | None:
     return None if identity is None else SignedIn(identity)
 
 
-def authenticate() -> Identity | None:
-    """Find out who calls and set ``g.actor``. An Authorization header decides alone; a cookie counts without."""
-    header = request.environ.get("HTTP_AUTHORIZATION")
+def authenticate(*, by_header: bool) -> Identity | None:
+    """Find out who calls and set ``g.actor``. With ``by_header`` an Authorization header decides alone, and a cookie
+    counts without one; else it is as if there were no such header."""
+    header = request.environ.get("HTTP_AUTHORIZATION") if by_header else None
     if header is not None:
         scheme, _, token = header.partition(" ")
         identity = find_token(runtime().databases, token.strip()) if scheme.lower() == "bearer" else None

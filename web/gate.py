@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from flask import Flask, Response, g, redirect, request
 from flask_wtf.csrf import CSRFProtect
@@ -74,7 +74,8 @@ class Gate:
             return answer_preflight(incoming, settings.cors_origins)
         if route is not None and route.limit is Limit.NONE:
             return None
-        identity = authenticate() if route is not None else None
+        # A page is never called by token: a header that a proxy or an old password prompt adds opens nothing there.
+        identity = authenticate(by_header=route.is_api) if route is not None else None
         if identity is not None and identity.token_id is not None:
             spend_api_quota(settings, identity)
         else:
@@ -93,7 +94,6 @@ class Gate:
             if request.url_rule is not None:
                 raise RuntimeError("a route without a guard was called")
             return None
-        # A page is never called by token: a header that a proxy or an old password prompt adds opens nothing there.
         is_unsafe = request.environ["REQUEST_METHOD"] in UNSAFE_METHODS and not (is_bearer() and route.is_api)
         if is_unsafe:
             refuse_foreign_sites(request, self._settings)
@@ -156,9 +156,10 @@ class Gate:
 
 
 def _page_of_form() -> str:
-    """Path of the page that a form was sent from; the start when the browser does not say."""
+    """Path and query of the page that a form was sent from; the start when the browser does not say."""
     try:
-        return urlsplit(request.headers.get("Referer", "")).path or "/"
+        page = urlsplit(request.headers.get("Referer", ""))
+        return urlunsplit(("", "", page.path or "/", page.query, ""))
     except ValueError:
         return "/"
 

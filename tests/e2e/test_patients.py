@@ -157,10 +157,13 @@ def test_two_people_correct_the_same_phone(open_as: OpenAs, own_patient: uuid.UU
     doctor.get_by_role("button", name="Salvar").click()
     expect(doctor.get_by_role("heading", name="Alguém alterou os mesmos campos")).to_be_visible()
     expect(doctor.locator("input[type=radio]:checked")).to_have_count(0)
+    expect(doctor.get_by_role("button", name="Para salvar, escolha: Telefone")).to_be_visible()
     doctor.get_by_label("Salvo por outra pessoa: 11 5555-0001").check()
+    doctor.get_by_label("Telefone: outro valor").fill("11 5555-0003")
+    expect(doctor.get_by_label("Outro valor", exact=True)).to_be_checked()
     doctor.get_by_role("button", name="Salvar estas escolhas").click()
     expect(doctor).to_have_url(re.compile(f"/patients/{own_patient}$"))
-    expect(doctor.get_by_text("11 5555-0001")).to_be_visible()
+    expect(doctor.get_by_text("11 5555-0003")).to_be_visible()
 
 
 def test_a_phone_shows_every_page_of_a_patient_whole(open_as: OpenAs, own_patient: uuid.UUID) -> None:

@@ -202,7 +202,7 @@ def test_user_and_token_are_made_audited_and_end_with_the_user(served: Settings,
     with databases.session(Principal.WORKER) as session:
         ours = AuditOutbox.entity_id.in_([row.user_id, row.id])
         actions = set(session.scalars(select(AuditOutbox.action).where(ours)))
-    assert actions == {"user.create", "token.create", "user.disable"}
+    assert actions == {"user.create", "token.create", "user.disable", "token.revoke"}
 
 
 def test_password_may_come_from_standard_input(served: Settings) -> None:

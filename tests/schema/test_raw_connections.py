@@ -14,7 +14,7 @@ from psycopg.pq import TransactionStatus
 
 from config import Principal
 from models import raw_connection
-from models.engine import make_connect
+from models.engine import Databases, make_connect
 from models.raw_connection import RawConnection
 from models.raw_connections import RawConnections
 from tests.servers import DatabaseServer
@@ -111,6 +111,64 @@ def test_no_more_are_kept_than_may_be(kept: RawConnections) -> None:
     assert [each.closed for each in taken] == [False] * KEEP + [True]
     kept.close()
     assert all(each.closed for each in taken)
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_no_connection_is_used_beyond_its_age(url: str) -> None:
+    clock = Clock()
+    aging = RawConnections(make_connect(RawConnection, url), keep=KEEP, max_age=100, clock=clock)
+    first = aging.take()
+    aging.give_back(first)
+    clock.now += 74
+    assert aging.take() is first, "young enough"
+    aging.give_back(first)
+    clock.now += 27
+    second = aging.take()
+    assert first.closed and second is not first
+    clock.now += 101
+    assert second.first_row("SELECT 1 AS a", {}) == {"a": 1}, "in use it lives on"
+    aging.give_back(second)
+    assert second.closed and len(aging) == 0
+
+
+def test_connections_made_together_do_not_all_end_together(url: str) -> None:
+    clock = Clock()
+    aging = RawConnections(make_connect(RawConnection, url), keep=8, max_age=100, clock=clock)
+    taken = [aging.take() for _ in range(8)]
+    ends = [each.ends_at - clock.now for each in taken]
+    assert len(set(ends)) == 8 and all(75 <= end <= 100 for end in ends)
+    for each in taken:
+        each.close()
+
+
+def test_what_lies_idle_is_bounded_over_all_principals(server: DatabaseServer, database: str) -> None:
+    """However busy each principal was once, and the ones used last are kept."""
+    databases = Databases(server.urls(database), pool_size=2)
+    principals = (Principal.STAFF, Principal.PATIENT, Principal.ANONYMOUS, Principal.AUDITOR)
+    pids = []
+    for principal in principals:
+        with databases.autocommit(principal) as one, databases.autocommit(principal) as other:
+            pids += [number(one), number(other)]
+    with databases.autocommit(Principal.AUDITOR) as connection:
+        assert number(connection) in pids[-2:]
+        query = "SELECT pid FROM pg_stat_get_activity(NULL) WHERE pid = ANY (%s)"
+        with psycopg.connect(server.maintenance_url, autocommit=True) as superuser:
+            for _ in range(200):  # the server takes a moment to end what was closed
+                left = [row[0] for row in superuser.execute(query, (pids,))]
+                if len(left) <= 4:
+                    break
+                superuser.execute("SELECT pg_sleep(0.02)")
+    assert len(left) == 4
+    databases.dispose()
 
 
 def test_a_server_that_is_away_is_an_error_at_once(url: str, tmp_path: Any) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 
 import pytest
 from psycopg import errors
-from sqlalchemy import text
+from sqlalchemy import delete, insert, text
 
 from config import Principal, Settings
+from models import PasswordLink, Role, RoleRequest, new_id
 from models.engine import Databases
 from services.actor import Actor
 from services.field_encryption import field_cipher
 from services.record_create import NewRecord, create_record
 from services.record_get import get_record
-from tests.factories.cast import Cast, make_patient
+from tests.factories.cast import Cast, Person, make_patient, make_person
+from tests.factories.emergency import make_grant
 
 pytestmark = pytest.mark.database
 
@@ -200,3 +203,103 @@ def test_a_patient_of_nobody_sees_nothing(databases: Databases, settings: Settin
 def test_the_reason_of_an_emergency_access_stays_as_it_was_written(databases: Databases) -> None:
     for column in ("reason = 'outro motivo'", "granted_at = now()", "user_id = user_id"):
         refused(databases, Principal.STAFF, f"UPDATE break_glass_grants SET {column}")
+
+
+def write(databases: Databases, principal: Principal, statement: str) -> int:
+    """How many rows the statement changed; nothing is kept."""
+    with databases.session(principal) as session:
+        changed: int = session.connection().exec_driver_sql(statement).rowcount
+        session.rollback()
+        return changed
+
+
+@pytest.fixture
+def two_admins(databases: Databases) -> tuple[Person, Person]:
+    return make_person(databases, Role.ADMIN, "Ana Prates"), make_person(databases, Role.ADMIN, "Rui Prates")
+
+
+@pytest.fixture
+def asked(databases: Databases, cast: Cast, two_admins: tuple[Person, Person]) -> Iterator[uuid.UUID]:
+    """A request that somebody of reception becomes a doctor: nobody decided on it."""
+    request = new_id()
+    with databases.session(Principal.STAFF) as session:
+        values = {"user_id": cast.reception.id, "role": "DOCTOR", "reason": "x", "requested_by": two_admins[0].id}
+        session.execute(insert(RoleRequest).values(id=request, **values))
+    try:
+        yield request
+    finally:
+        with databases.session(Principal.MIGRATOR) as session:
+            session.execute(delete(RoleRequest).where(RoleRequest.id == request))
+
+
+def test_a_request_for_a_role_begins_undecided_and_is_decided_once(
+    databases: Databases, cast: Cast, two_admins: tuple[Person, Person], asked: uuid.UUID
+) -> None:
+    decided = "decided_by, decided_at, outcome"
+    refused(
+        databases, Principal.STAFF,
+        f"INSERT INTO role_requests (id, user_id, role, reason, requested_by, {decided}) VALUES (gen_random_uuid(), "
+        f"'{cast.nurse.id}', 'ADMIN', 'x', '{two_admins[0].id}', '{two_admins[1].id}', now(), 'approved')",
+    )  # fmt: skip
+    for column in ("user_id = user_id", "role = 'ADMIN'", "reason = 'y'", "requested_by = requested_by"):
+        refused(databases, Principal.STAFF, f"UPDATE role_requests SET {column}")
+    one = f"WHERE id = '{asked}'"
+    approve = f"decided_at = now(), decided_by = '{two_admins[1].id}', outcome = 'approved'"
+    assert write(databases, Principal.STAFF, f"UPDATE role_requests SET {approve} {one}") == 1
+    with databases.session(Principal.STAFF) as session:
+        session.execute(text(f"UPDATE role_requests SET {approve} {one}"))
+    assert write(databases, Principal.STAFF, f"UPDATE role_requests SET outcome = 'declined' {one}") == 0
+    undo = "decided_at = NULL, decided_by = NULL, outcome = NULL"
+    assert write(databases, Principal.STAFF, f"UPDATE role_requests SET {undo} {one}") == 0
+
+
+def test_a_role_that_needs_two_people_is_given_by_two(
+    databases: Databases, cast: Cast, two_admins: tuple[Person, Person], asked: uuid.UUID
+) -> None:
+    def give(role: str, by: Person, to: Person = cast.reception) -> str:
+        return f"INSERT INTO user_roles (user_id, role, granted_by) VALUES ('{to.id}', '{role}', '{by.id}')"
+
+    first, second = two_admins
+    for role in ("DOCTOR", "NURSE", "ADMIN"):
+        refused(databases, Principal.STAFF, give(role, first))
+    assert write(databases, Principal.STAFF, give("AUDITOR", first)) == 1
+    with databases.autocommit(Principal.STAFF) as connection, pytest.raises(errors.CheckViolation):
+        connection.execute(give("AUDITOR", first, to=first))
+    with databases.session(Principal.STAFF) as session:
+        session.execute(
+            text("UPDATE role_requests SET decided_at = now(), decided_by = :who, outcome = 'approved' WHERE id = :id"),
+            {"who": second.id, "id": asked},
+        )
+    assert write(databases, Principal.STAFF, give("DOCTOR", first)) == 1
+    refused(databases, Principal.STAFF, give("DOCTOR", first, to=cast.nurse))
+    refused(databases, Principal.STAFF, "UPDATE user_roles SET role = 'ADMIN'")
+
+
+def test_a_link_that_was_withdrawn_or_used_stays_so(databases: Databases, cast: Cast) -> None:
+    link = new_id()
+    with databases.session(Principal.STAFF) as session:
+        session.execute(insert(PasswordLink).values(id=link, user_id=cast.nurse2.id, kind="reset"))
+    one = f"WHERE id = '{link}'"
+    with databases.session(Principal.WORKER) as session:
+        sent = "secret_hash = sha256('x'), expires_at = now() + interval '1 day', sent_at = now()"
+        session.execute(text(f"UPDATE password_links SET {sent} {one}"))
+    for column in ("user_id = user_id", "used_at = NULL", "withdrawn_at = NULL", "requested_by = NULL"):
+        refused(databases, Principal.WORKER, f"UPDATE password_links SET {column}")
+    for principal, column in ((Principal.STAFF, "withdrawn_at"), (Principal.ANONYMOUS, "used_at")):
+        with databases.session(principal) as session:
+            session.execute(text(f"UPDATE password_links SET {column} = now() {one}"))
+        for value in ("NULL", "now() + interval '1 day'"):
+            assert write(databases, principal, f"UPDATE password_links SET {column} = {value} {one}") == 0
+    with databases.session(Principal.MIGRATOR) as session:
+        session.execute(text(f"DELETE FROM password_links {one}"))
+
+
+def test_a_final_verdict_on_an_emergency_access_is_final(databases: Databases, settings: Settings, cast: Cast) -> None:
+    grant = make_grant(databases, cast.doctor2, make_patient(databases, settings, "Visto Uma Vez"))
+    one = f"WHERE id = '{grant}'"
+    review = f"reviewed_at = now(), reviewed_by = '{cast.doctor.id}', verdict"
+    for verdict, changed in (("FOLLOW_UP", 1), ("NOT_JUSTIFIED", 1), ("JUSTIFIED", 0), ("FOLLOW_UP", 0)):
+        with databases.session(Principal.STAFF) as session:
+            statement = f"UPDATE break_glass_grants SET {review} = '{verdict}' {one}"
+            assert session.connection().exec_driver_sql(statement).rowcount == changed, verdict
+    assert write(databases, Principal.STAFF, f"UPDATE break_glass_grants SET review_note = 'z' {one}") == 0

@@ -17,7 +17,18 @@ from models.engine import Databases
 from models.record import CLINICAL_TEXT_MAX, KINDS, PRIORITIES
 from services.access import RecordAccess, patient_standing
 from services.actor import Actor
-from services.masking import FIELDS, Relation, Visibility, apply, mask_for, partial, visibility
+from services.masking import (
+    FIELDS,
+    RESTRICTED_VISIBLE,
+    Relation,
+    Visibility,
+    apply,
+    mask_for,
+    partial,
+    role_relation,
+    visibility,
+)
+from services.masking_sql import sql_mask
 from services.record_get import get_record
 from services.record_list import RecordFilters, list_records
 from services.record_view import record_etag, show_record
@@ -67,6 +78,39 @@ def test_a_restricted_record_outside_the_team_is_kind_date_and_author() -> None:
         assert seen == {"kind", "occurredAt", "author"}, relation
     for relation in (TEAM, OWN):
         assert mask_for("record", relation, restricted=True).masked_fields == ()
+
+
+def test_the_desk_sees_a_complaint_until_the_visit_is_past() -> None:
+    for restricted in (False, True):
+        assert visibility("visit", "reason", RECEPTION, restricted=restricted, past=True) is HIDDEN
+        assert "reason" in mask_for("visit", RECEPTION, restricted=restricted, past=True).masked_fields
+    assert visibility("visit", "reason", RECEPTION) is CLEAR
+    for relation in (TEAM, OUTSIDE, OWN):
+        assert mask_for("visit", relation, past=True) == mask_for("visit", relation), relation
+
+
+@pytest.mark.parametrize("entity", sorted({entity for entity, _ in FIELDS}))
+@pytest.mark.parametrize("role", Role)
+def test_the_table_in_sql_says_what_it_says_in_python(databases: Databases, entity: str, role: Role) -> None:
+    """Every field of every kind of thing, for whoever asks: inside and outside, restricted (where it can be), past."""
+    either = "(VALUES (TRUE), (FALSE))"
+    mask = sql_mask(entity, role)
+    fields = [field for kind, field in FIELDS if kind == entity]
+    shown = ", ".join(f"{mask.field(field, 'TRUE')}::boolean IS NOT NULL, {mask.is_clear(field)}" for field in fields)
+    query = f"""
+        SELECT s.inside, s.restricted, s.past, {mask.privacy()}, {mask.tag()}, {shown}
+        FROM {either} a (inside), {either} b (restricted), {either} c (past),
+            LATERAL (SELECT a.inside, b.restricted, c.past) s
+    """
+    with databases.autocommit(Principal.STAFF) as connection:
+        rows = connection.execute(query).fetchall()
+    assert len(rows) == 8
+    for inside, restricted, past, privacy, tag, *clear in rows:
+        is_restricted = restricted and entity in RESTRICTED_VISIBLE
+        python = mask_for(entity, role_relation(role, in_team=inside), restricted=is_restricted, past=past)
+        wanted = [python.fields[field] is CLEAR for field in fields]
+        assert (clear[0::2], clear[1::2]) == (wanted, wanted)
+        assert (privacy, tag) == (python.privacy(), python.tag)
 
 
 def test_partial_documents() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import select, text
@@ -12,11 +13,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from config import Principal, Settings
-from models import ApiToken, Notification, PasswordLink, Role, RoleRequest, RoleVersion, User, new_id
+from models import ApiToken, AuditOutbox, Notification, PasswordLink, Role, RoleRequest, RoleVersion, User, new_id
 from models import Session as SessionRow
 from models.engine import Databases
 from services.actor import Actor
 from services.audit_event import SYSTEM, Origin
+from services.authenticate import find_token
 from services.council_number import normal_council
 from services.errors import Conflict, Forbidden, Invalid, NotFound
 from services.field_encryption import FieldCipher, field_cipher
@@ -212,6 +214,29 @@ def test_disabling_states_why_and_enabling_again_brings_the_roles_back(
     assert session.get_one(ApiToken, person.token_id).revoked_at is not None
     with pytest.raises(Conflict):
         enable_user(session, admin, cipher, person.id, reason="de novo")
+
+
+def test_a_password_that_is_reset_takes_the_tokens_with_it(
+    databases: Databases, cipher: FieldCipher, admin: Actor
+) -> None:
+    """And each is an event; somebody who never chose a password just gets their invitation again."""
+    person = make_person(databases, Role.DOCTOR, "Rita Prado")
+    with databases.session(Principal.STAFF) as session:
+        session.get_one(User, person.id).password_changed_at = datetime.now(UTC)
+    invited = make_person(databases, Role.DOCTOR, "Nova Aqui")
+    with databases.session(Principal.STAFF) as session:
+        for who in (person, invited):
+            reset_password(session, admin, cipher, who.id, reason="perdeu o celular")
+    with databases.session(Principal.STAFF) as session:
+        assert session.get_one(ApiToken, person.token_id).revoked_at is not None
+        assert session.get_one(ApiToken, invited.token_id).revoked_at is None
+        assert session.get_one(User, person.id).version == 3, "one version for each change"
+    with databases.session(Principal.WORKER) as session:
+        ours = AuditOutbox.entity_id.in_([person.token_id, person.id, invited.token_id])
+        query = select(AuditOutbox.action).where(ours)
+        assert list(session.scalars(query.order_by(AuditOutbox.id))) == ["user.reset_password", "token.revoke"]
+    assert find_token(databases, person.token) is None
+    assert find_token(databases, invited.token) is not None
 
 
 def test_a_second_link_withdraws_the_first_and_disabling_all(

@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from config import Principal
-from models import User
+from models import AuditOutbox, User
 from models.engine import Databases
 from models.user import IMPORT_USER_ID, Role
 from services.errors import Forbidden
-from services.staff_directory import find_staff
+from services.staff_directory import find_staff, find_who_acted
 from tests.factories.cast import Cast, make_person
 
 
@@ -54,3 +55,24 @@ def test_who_manages_no_visits_gets_no_directory(session: Session, cast: Cast) -
     for person in (cast.admin, cast.auditor, cast.patient):
         with pytest.raises(Forbidden):
             find_staff(session, person.actor, "")
+
+
+def test_the_auditor_finds_who_acted_disabled_ones_too_and_the_search_is_an_event(
+    databases: Databases, session: Session, cast: Cast
+) -> None:
+    gone = make_person(databases, Role.RECEPTION, "Partiu Directory")
+    with databases.session(Principal.STAFF) as other:
+        other.get_one(User, gone.id).disabled_at = datetime.now(UTC)
+    with databases.session(Principal.STAFF) as own:
+        assert [each.id for each in find_who_acted(own, cast.auditor.actor, "directory partiu")] == [gone.id]
+        assert find_who_acted(own, cast.auditor.actor, " \0") == []
+        found = {each.id for each in find_who_acted(own, cast.auditor.actor, cast.patient.actor.name)}
+    assert cast.patient.id not in found, "patients are no staff"
+    with databases.session(Principal.WORKER) as worker:
+        query = select(AuditOutbox.entity_ids).where(
+            AuditOutbox.action == "user.search", AuditOutbox.actor_id == cast.auditor.id
+        )
+        assert [gone.id] in worker.scalars(query).all()
+    for person in (cast.reception, cast.admin, cast.patient):
+        with pytest.raises(Forbidden):
+            find_who_acted(session, person.actor, "directory")

@@ -19,10 +19,12 @@ from services.access import find_patient
 from services.errors import Conflict, Forbidden, Gone, Invalid, NotFound, ServiceError
 from services.field_encryption import FieldCipher, field_cipher
 from services.patient_inactivate import inactivate_patient
+from services.patient_timeline import read_timeline
 from services.visit_call import call_visit
 from services.visit_close import close_visit
 from services.visit_create import NewVisit, create_visit
 from services.visit_fields import show_visit
+from services.visit_get import get_visit
 from services.visit_list import list_visits
 from tests.factories.cast import Cast, Person, join_team, make_patient, make_person
 
@@ -268,6 +270,31 @@ def test_a_visit_shows_the_social_name_and_hides_the_complaint_from_administrati
         assert row(person)["privacy"]["maskedFields"] == expected.get(name, [])
     with pytest.raises(Forbidden):
         list_visits(databases, cast.auditor.actor)
+
+
+@pytest.mark.parametrize("status", ["DONE", "LEFT"])
+def test_the_desk_no_longer_sees_the_complaint_of_a_visit_that_is_over(
+    databases: Databases, cast: Cast, cipher: FieldCipher, patient_id: uuid.UUID, status: str
+) -> None:
+    visit_id = check_in(databases, cipher, cast.reception, patient_id)
+    call(databases, cipher, cast.doctor, visit_id)
+    assert get_visit(databases, cast.reception.actor, visit_id)["reason"] == "Dor de cabeça há 3 dias"
+    close(databases, cipher, cast.reception, visit_id, status)
+    for name in ("doctor", "doctor2", "nurse2", "reception", "admin"):
+        person = cast.people[name]
+        with databases.session(Principal.STAFF) as session:
+            patient, _ = find_patient(session, person.actor, patient_id)
+            python = show_visit(session, person.actor, session.get_one(Visit, visit_id), patient)
+        entries = json.loads(read_timeline(databases, person.actor, patient_id, limit=10).data)
+        ways = (
+            python,
+            get_visit(databases, person.actor, visit_id),
+            next(row for row in listed(databases, person, status=status) if row["id"] == str(visit_id)),
+            next(each["entry"] for each in entries if each["type"] == "visit"),
+        )
+        assert all(way == python for way in ways), name
+        is_hidden = name in ("reception", "admin")
+        assert (python["reason"] is None, "reason" in python["privacy"]["maskedFields"]) == (is_hidden,) * 2, name
 
 
 def test_a_patient_sees_their_own_visits_only(databases: Databases, cast: Cast, cipher: FieldCipher) -> None:

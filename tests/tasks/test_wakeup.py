@@ -14,7 +14,7 @@ import redis
 
 from embedded.redis import RedisServer
 from integrations.broker import MOST_WAITING, BrokerUnavailable, Publisher, queue_of
-from integrations.wakeup import NullWakeup, RedisWakeup, Wakeup
+from integrations.wakeup import RedisWakeup, Wakeup
 from tests.tasks.conftest import wait_for
 
 INTERVAL = 0.1
@@ -159,10 +159,3 @@ def test_a_forked_process_wakes_by_itself(wakeup: RedisWakeup, broker: redis.Red
 )
 def test_each_kind_of_work_has_its_queue(task: str, queue: str) -> None:
     assert queue_of(task) == queue
-
-
-def test_nobody_is_woken_by_the_null_twin() -> None:
-    nobody: Wakeup = NullWakeup()
-    nobody.audit()
-    nobody.imports()
-    nobody.close()

@@ -10,6 +10,7 @@ import uuid
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask import Flask, render_template_string
@@ -137,7 +138,7 @@ def test_a_person_of_the_staff_is_found_by_name_and_stands_as_an_id(
 def test_security_31_the_auditor_takes_the_trail_away(
     app: Flask, databases: Databases, cast: Cast, record: str
 ) -> None:
-    auditor = signed_in(app, databases, cast.auditor)
+    auditor = signed_in(app, databases, cast.auditor, is_sure=True)
     answer = auditor.post("/audit/export", {"format": "csv", "entityId": record}, form="/audit")
     assert re.fullmatch(
         r"attachment; filename=sigilo-[\d.]+-trail-\d{8}T\d{6}Z\.csv", answer.headers["Content-Disposition"]
@@ -156,6 +157,18 @@ def test_security_31_the_auditor_takes_the_trail_away(
     drain_all(databases)
     page = auditor.get(f"/audit?action=trail.export&actorId={cast.auditor.id}").get_data(as_text=True)
     assert page.count("exportou a trilha de auditoria") >= 2
+
+
+def test_security_06_the_export_asks_for_the_password_again(
+    app: Flask, databases: Databases, cast: Cast, record: str
+) -> None:
+    """And leads back to the trail as it was filtered."""
+    auditor = signed_in(app, databases, cast.auditor)
+    page = f"/audit?entityId={record}"
+    form, headers = {"format": "csv", "entityId": record}, {"Referer": f"http://localhost{page}"}
+    answer = auditor.post("/audit/export", form, form="/audit", headers=headers)
+    assert answer.status_code == 303
+    assert parse_qs(urlsplit(answer.headers["Location"]).query)["next"] == [page]
 
 
 def test_an_export_is_read_in_bounded_pages_and_runs_no_formula(databases: Databases, cast: Cast) -> None:
@@ -201,7 +214,7 @@ def _htmx(target: str) -> dict[str, str]:
 
 
 def test_the_filters_of_an_export_are_those_of_the_page(app: Flask, databases: Databases, cast: Cast) -> None:
-    auditor = signed_in(app, databases, cast.auditor)
+    auditor = signed_in(app, databases, cast.auditor, is_sure=True)
     page = auditor.get(f"/audit?actorId={cast.doctor.id}&outcome=refused").get_data(as_text=True)
     form = page.partition('action="/audit/export"')[2].partition("</form>")[0]
     assert f'name="actorId" value="{cast.doctor.id}"' in form and 'name="outcome" value="refused"' in form

@@ -236,9 +236,13 @@ def test_security_30_a_review_is_kept_and_in_the_trail(
     assert str(grant) in _to_the_end(auditor, "/emergency-accesses?review=follow-up")
     assert "Ouvir a chefia" not in browser_of("admin").get(path).get_data(as_text=True)
     doctor = browser_of("doctor")
-    assert doctor.post(f"{path}/review", {"verdict": "JUSTIFIED", "note": ""}, form=path).status_code == 303
-    again = doctor.post(f"{path}/review", {"verdict": "NOT_JUSTIFIED", "note": "Não"}, form="/password")
-    assert again.status_code == 409
+    concluded = {"verdict": "JUSTIFIED", "note": "", "follows": follows_of(doctor, path)}
+    assert doctor.post(f"{path}/review", concluded, form=path).status_code == 303
+    for followed in ({}, {"follows": concluded["follows"]}):
+        overruled = {"verdict": "NOT_JUSTIFIED", "note": "Não", **followed}
+        again = doctor.post(f"{path}/review", overruled, form="/password")
+        assert again.status_code == 409
+        assert "essa avaliação é definitiva" in again.get_data(as_text=True)
     [kept] = grants_of(databases, patient_id)
     assert (kept.verdict, kept.reviewed_by, kept.review_note) == ("JUSTIFIED", cast.doctor.id, None)
     with databases.session(Principal.WORKER) as session:
@@ -248,6 +252,30 @@ def test_security_30_a_review_is_kept_and_in_the_trail(
         (cast.auditor.id, "auditor"), (cast.doctor.id, "care-team"),
     ]  # fmt: skip
     assert {event.patient_id for event in events} == {patient_id}
+    first, second = ({change["field"]: change for change in event.changes or ()} for event in events)
+    assert set(first) == {"verdict", "note", "reviewerId", "reviewedAt"} == set(second)
+    assert all(change["before"] is None and change["after"] for change in first.values())
+    assert all(change["before"] and change["before"] != change["after"] for change in second.values())
+    assert second["note"]["after"] is None, "the note of the follow-up went, and the trail says so"
+    assert "chefia" not in str([event.changes for event in events])
+
+
+def test_nobody_concludes_a_review_that_they_did_not_see(
+    browser_of: BrowserOf, databases: Databases, cast: Cast, patient_id: uuid.UUID
+) -> None:
+    """Two people have the page open; what the first found is not gone when the second presses the button."""
+    grant = make_grant(databases, cast.doctor2, patient_id)
+    path = f"/emergency-accesses/{grant}"
+    auditor, doctor = browser_of("auditor"), browser_of("doctor")
+    assert follows_of(doctor, path) == ""
+    auditor.post(f"{path}/review", {"verdict": "FOLLOW_UP", "note": "Ouvir a chefia"}, form=path)
+    late = doctor.post(f"{path}/review", {"verdict": "JUSTIFIED"}, form=path)
+    assert late.status_code == 409
+    assert "Alguém avaliou este acesso nesse meio-tempo" in late.get_data(as_text=True)
+    [kept] = grants_of(databases, patient_id)
+    assert (kept.verdict, kept.review_note) == ("FOLLOW_UP", "Ouvir a chefia")
+
+
 
 
 def test_nobody_reviews_their_own(
@@ -303,3 +331,9 @@ def _to_the_end(browser: Browser, path: str) -> str:
         assert "<html" not in source
         whole += source
     return whole
+
+
+def follows_of(browser: Browser, path: str) -> str:
+    """Which review the form on the page would conclude; empty for none."""
+    found = re.search(r'name="follows" value="([^"]+)"', browser.get(path).get_data(as_text=True))
+    return found[1] if found else ""

@@ -13,6 +13,7 @@ from config import Principal
 from models.engine import Databases
 from tests.factories.cast import Cast
 from tests.web.conftest import Browser, Login, csrf_of
+from tests.web.signed_in import signed_in
 from web.csrf import UNSAFE_METHODS
 from web.guards import Route, route_table
 
@@ -96,8 +97,8 @@ def test_security_14_a_bearer_header_does_not_open_the_door_for_a_cookie(
     browser = Browser(app)
     browser.sign_in(make_login())
     for header in ("Bearer sgl_nonsense", "Basic YTpi"):
-        answer = browser.client.post("/logout", headers={"Authorization": header})
-        assert answer.status_code == 401
+        assert browser.client.post("/logout", headers={"Authorization": header}).status_code == 403, "no form token"
+        assert browser.get("/api/me", headers={"Authorization": header}).status_code == 401, "the header decides there"
         headers = {"Authorization": header, "Sec-Fetch-Site": "cross-site"}
         assert browser.client.post("/logout", headers=headers).status_code == 403
         assert browser.client.post("/login", data={"email": "a"}, headers=headers).status_code == 403
@@ -107,7 +108,27 @@ def test_security_14_a_bearer_header_does_not_open_the_door_for_a_cookie(
 
 def test_security_14_a_token_of_ones_own_posts_no_form(app: Flask, cast: Cast) -> None:
     client = app.test_client(use_cookies=False)
-    assert client.post("/password", data={}, headers=cast.doctor.headers).status_code == 403
+    assert client.post("/password", data={}, headers=cast.doctor.headers).status_code == 401
+
+
+def test_security_22_a_token_opens_no_page(app: Flask, cast: Cast) -> None:
+    """A page called with a good token is called by nobody, whatever page it is."""
+    for route in route_table(app).values():
+        if "GET" in route.methods and not route.is_api and route.guard.signed_in:
+            path = path_of(route)
+            with_token, without = Browser(app).get(path, headers=cast.doctor.headers), Browser(app).get(path)
+            assert with_token.status_code == without.status_code, route.rule
+            assert with_token.status_code in (303, 401), route.rule
+            assert with_token.headers.get("Location") == without.headers.get("Location"), route.rule
+
+
+def test_security_22_a_page_goes_by_its_session_whatever_the_header(
+    app: Flask, databases: Databases, cast: Cast
+) -> None:
+    browser = signed_in(app, databases, cast.doctor)
+    for headers in (cast.admin.headers, {"Authorization": "Bearer sgl_nonsense"}, {}):
+        assert browser.get("/patients", headers=headers).status_code == 200
+        assert browser.get("/users", headers=headers).status_code == 403
 
 
 @pytest.mark.parametrize("path", ["/logout"])
@@ -118,11 +139,16 @@ def test_security_15_what_changes_state_is_no_get(path: str, app: Flask) -> None
 def test_security_15_no_get_changes_a_row(app: Flask, cast: Cast, databases: Databases) -> None:
     """Every GET route is called as everybody; no table but those of reading's own traces may have changed."""
     client = app.test_client(use_cookies=False)
+    browsers = [signed_in(app, databases, person) for person in cast.people.values()]
     before = contents(databases)
     for route in route_table(app).values():
-        if "GET" in route.methods:
-            for person in cast.people.values():
+        if "GET" not in route.methods:
+            continue
+        for person, browser in zip(cast.people.values(), browsers, strict=True):
+            if route.is_api:
                 client.get(path_of(route), headers=person.headers)
+            else:
+                browser.get(path_of(route))
     assert contents(databases) == before
 
 

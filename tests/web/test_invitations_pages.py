@@ -146,11 +146,11 @@ def test_security_11_wrong_used_expired_withdrawn_and_disabled_look_the_same(
         ("password_links SET withdrawn_at = now()", "password_links SET withdrawn_at = NULL"),
         ("password_links SET expires_at = now()", "password_links SET expires_at = now() + interval '1 hour'"),
     ):
-        with databases.session(Principal.WORKER) as session:
+        with databases.session(Principal.MIGRATOR) as session:
             session.execute(text(f"UPDATE {damage} WHERE user_id = :id"), {"id": user_id})
         assert said(browser.get(link)) == said(wrong), damage
         assert choose(browser, link) == 404, damage
-        with databases.session(Principal.WORKER) as session:
+        with databases.session(Principal.MIGRATOR) as session:
             session.execute(text(f"UPDATE {repair} WHERE user_id = :id"), {"id": user_id})
         assert browser.get(link).status_code == 200
     with databases.session(Principal.STAFF) as session:

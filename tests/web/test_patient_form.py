@@ -290,6 +290,12 @@ def test_two_at_once_in_different_fields_are_merged(
     assert (patient.phone, patient.email, patient.version) == ("11 5555-0200", "depois@example.org", 3)
 
 
+def hidden_of(source: str) -> dict[str, str]:
+    """The inputs that the screen of two corrections carries along."""
+    values = {name: html.unescape(value) for name, value in INPUT.findall(source)}
+    return {name: value for name, value in values.items() if name not in ("csrf_token", "next")}
+
+
 def test_two_at_once_in_the_same_field_are_for_a_person_to_choose(
     as_: As, databases: Databases, settings: Settings, cast: Cast, patient_id: uuid.UUID
 ) -> None:
@@ -298,18 +304,78 @@ def test_two_at_once_in_the_same_field_are_for_a_person_to_choose(
     change(databases, settings, cast, patient_id, phone="11 5555-0400", email="delas@example.org")
     conflict = tab.send(path, fields)
     assert conflict.status_code == 409
-    for side in ("11 5555-0100", "11 5555-0400", "11 5555-0300"):
-        assert f'type="radio" name="phone" value="{side}"' in conflict.text
     assert "checked" not in conflict.text, "nothing is chosen beforehand"
-    assert 'type="radio" name="address"' not in conflict.text
+    rows = {row.split('"')[0]: row for row in conflict.text.split('id="field-')[1:]}
+    assert set(rows) == {"phone", "email", "address"}
+    assert all(side in rows["phone"] for side in ("11 5555-0100", "11 5555-0400", "11 5555-0300"))
+    assert [way for way in ("mine", "theirs", "own") if f'name="choice.phone" value="{way}"' in rows["phone"]] == [
+        "mine", "theirs", "own",
+    ]  # fmt: skip
+    for name, value in (("email", "delas@example.org"), ("address", "Rua Minha, 1")):
+        assert value in rows[name] and "juntado sozinho" in rows[name] and "radio" not in rows[name]
     assert saved(databases, patient_id).version == 2
-    settled = {name: html.unescape(value) for name, value in INPUT.findall(conflict.text)}
-    settled.pop("csrf_token"), settled.pop("next", None)
-    assert (settled["version"], settled["email"], settled["address"]) == ("2", "delas@example.org", "Rua Minha, 1")
-    assert tab.send(path, settled | {"phone": "11 5555-0300"}).status_code == 303
+    hidden = hidden_of(conflict.text)
+    assert (hidden["version"], hidden["email"], hidden["address"]) == ("2", "delas@example.org", "Rua Minha, 1")
+    assert tab.send(path, hidden | {"choice.phone": "mine"}).status_code == 303
     patient = saved(databases, patient_id)
     assert (patient.phone, patient.email, patient.address) == ("11 5555-0300", "delas@example.org", "Rua Minha, 1")
     assert patient.birth_date_estimated
+
+
+@pytest.mark.parametrize(
+    ("choice", "kept"),
+    [
+        ({"choice.phone": "theirs"}, "11 5555-0400"),
+        ({"choice.phone": "own", "own.phone": "11 5555-0500"}, "11 5555-0500"),
+        ({"choice.phone": "own", "own.phone": ""}, None),
+    ],
+)
+def test_theirs_and_other_words_are_taken_as_chosen(
+    as_: As, databases: Databases, settings: Settings, cast: Cast, patient_id: uuid.UUID, choice: dict[str, str],
+    kept: str | None,
+) -> None:  # fmt: skip
+    tab, path = as_("doctor"), f"/patients/{patient_id}/edit"
+    fields = field_values(tab.page(path).text) | {"phone": "11 5555-0300", "address": "Rua Minha, 1"}
+    change(databases, settings, cast, patient_id, phone="11 5555-0400")
+    hidden = hidden_of(tab.send(path, fields).text)
+    assert tab.send(path, hidden | choice).status_code == 303
+    patient = saved(databases, patient_id)
+    assert (patient.phone, patient.address, patient.version) == (kept, "Rua Minha, 1", 3)
+
+
+def test_what_is_not_chosen_is_not_saved_and_the_screen_keeps_the_rest(
+    as_: As, databases: Databases, settings: Settings, cast: Cast, patient_id: uuid.UUID
+) -> None:
+    tab, path = as_("doctor"), f"/patients/{patient_id}/edit"
+    mine = {"phone": "11 5555-0300", "email": "minha@example.org", "address": "Rua Minha, 1"}
+    fields = field_values(tab.page(path).text) | mine
+    change(databases, settings, cast, patient_id, phone="11 5555-0400", email="delas@example.org", motherName="Mãe")
+    hidden = hidden_of(tab.send(path, fields).text)
+    for choices in ({}, {"choice.phone": "theirs"}, {"choice.phone": "theirs", "choice.email": "both"}):
+        again = tab.send(path, hidden | choices)
+        assert again.status_code == 422
+        assert "Escolha o que fica" in again.text
+        assert ('value="theirs" checked' in again.text) is ("choice.phone" in choices)
+        assert hidden_of(again.text) == hidden, "neither side's other changes are lost"
+    assert saved(databases, patient_id).version == 2
+    wrong = tab.send(path, hidden | {"choice.phone": "theirs", "choice.email": "own", "own.email": "nenhum"})
+    assert wrong.status_code == 422 and 'value="nenhum"' in wrong.text
+    assert saved(databases, patient_id).version == 2
+
+
+def test_a_third_correction_asks_again_about_what_it_touched(
+    as_: As, databases: Databases, settings: Settings, cast: Cast, patient_id: uuid.UUID
+) -> None:
+    tab, path = as_("doctor"), f"/patients/{patient_id}/edit"
+    fields = field_values(tab.page(path).text) | {"phone": "11 5555-0300"}
+    change(databases, settings, cast, patient_id, phone="11 5555-0400")
+    hidden = hidden_of(tab.send(path, fields).text)
+    change(databases, settings, cast, patient_id, phone="11 5555-0450")
+    again = tab.send(path, hidden | {"choice.phone": "mine"})
+    assert again.status_code == 409
+    assert "Houve mais uma mudança" in again.text and "11 5555-0450" in again.text and "checked" not in again.text
+    assert tab.send(path, hidden_of(again.text) | {"choice.phone": "mine"}).status_code == 303
+    assert saved(databases, patient_id).phone == "11 5555-0300"
 
 
 def test_the_same_change_twice_is_no_conflict(
@@ -334,5 +400,5 @@ def test_a_base_that_nobody_knows_leaves_every_difference_to_a_person(
     conflict = tab.send(path, fields)
     assert conflict.status_code == 409
     assert "não se sabe" in conflict.text
-    assert 'type="radio" name="phone"' in conflict.text
-    assert 'type="radio" name="email"' not in conflict.text
+    assert 'type="radio" name="choice.phone"' in conflict.text
+    assert 'id="field-email"' not in conflict.text or 'type="radio" name="choice.email"' not in conflict.text

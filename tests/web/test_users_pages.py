@@ -8,33 +8,25 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text
 
 from config import Principal
 from models import ApiToken, RoleRequest, User
-from models import Session as SessionRow
 from models.engine import Databases
 from models.user import Role
 from services.authenticate import secret_hash
 from services.permissions import scopes_of
-from tests.factories.browser_session import open_session
 from tests.factories.cast import Cast, Person, make_person
 from tests.services.test_query_counts import statements_sent
 from tests.web.conftest import PASSWORD, Browser, Login, MakeApp
+from tests.web.signed_in import signed_in
 
 BEFORE = "UPDATE sessions SET stepped_up_at = now() - interval '11 minutes' WHERE secret_hash = :hash"
 
 
 def browse(app: Flask, databases: Databases, person: Person, *, is_sure: bool = True) -> Browser:
-    """A browser of ``person``; ``is_sure``: who typed their password again a moment ago."""
-    browser = Browser(app)
-    secret = open_session(databases, person)
-    browser.client.set_cookie("sigilo", secret, domain="localhost")
-    if is_sure:
-        with databases.session(Principal.ANONYMOUS) as session:
-            its_row = update(SessionRow).where(SessionRow.secret_hash == secret_hash(secret))
-            session.execute(its_row.values(stepped_up_at=text("now()")))
-    return browser
+    """A browser of ``person``, who, as most tests here want it, typed their password again a moment ago."""
+    return signed_in(app, databases, person, is_sure=is_sure)
 
 
 @pytest.fixture

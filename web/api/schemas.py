@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 
 from annotated_types import GroupedMetadata
@@ -112,10 +111,3 @@ class Author(Shown):
     id: uuid.UUID
     name: str
     council: str | None
-
-
-class Created(Shown):
-    """Times of a thing."""
-
-    created_at: datetime
-    updated_at: datetime

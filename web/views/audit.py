@@ -7,9 +7,10 @@ from typing import Any
 from flask import Response, request
 
 from services.audit_export import Format, export_trail
-from services.audit_names import StaffMember, names_behind, search_staff
+from services.audit_names import names_behind
 from services.audit_read import list_events
 from services.permissions import Permission
+from services.staff_directory import Colleague, find_who_acted
 from services.text_diff import diff
 from web.authentication import current_actor
 from web.database import unit_of_work
@@ -31,7 +32,7 @@ def people() -> Response:
     """Find somebody of the staff by name, to filter by their id: a name never stands in an address."""
     q = request.form.get("q", "")
     with unit_of_work() as session:
-        found = search_staff(session, current_actor(), q)
+        found = find_who_acted(session, current_actor(), q)
     return _page(found, q)
 
 
@@ -48,7 +49,7 @@ def export() -> Response:
     return answer
 
 
-def _page(found_people: list[StaffMember] | None = None, q: str = "", status: int = 200) -> Response:
+def _page(found_people: list[Colleague] | None = None, q: str = "", status: int = 200) -> Response:
     here, actor = runtime(), current_actor()
     filters, form = read_filters(request.values, here.settings.timezone)
     events, names = NOTHING, None
@@ -71,4 +72,4 @@ READ = Guard(Permission.TRAIL_READ)
 
 routes.add("/audit", view=trail, guard=READ)
 routes.add("/audit/people", view=people, guard=READ, methods=["POST"])
-routes.add("/audit/export", view=export, guard=Guard(Permission.TRAIL_EXPORT), methods=["POST"])
+routes.add("/audit/export", view=export, guard=Guard(Permission.TRAIL_EXPORT, step_up=True), methods=["POST"])

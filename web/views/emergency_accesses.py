@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import orjson
 from flask import Response, request
-from pydantic import Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from services.break_glass import Preset, break_glass
 from services.break_glass_end import end_break_glass
@@ -38,6 +38,7 @@ class ReviewBody(ApiModel):
 
     verdict: Annotated[Verdict, Field(strict=False)]
     note: Annotated[str, StringConstraints(max_length=NOTE_MAX)] | None = None
+    follows: Annotated[AwareDatetime, Field(strict=False)] | None = None  # the review it concludes, by its time
 
 
 def ask(patient_id: uuid.UUID) -> Response:
@@ -89,8 +90,9 @@ def review(grant_id: uuid.UUID) -> Any:
         try:
             with unit_of_work() as session:
                 review_break_glass(
-                    session, current_actor(), grant_id, verdict=form.body.verdict, note=form.body.note
-                )
+                    session, current_actor(), runtime().cipher, grant_id, verdict=form.body.verdict,
+                    note=form.body.note, follows=form.body.follows,
+                )  # fmt: skip
         except Invalid as error:
             form.refuse(error)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -23,9 +24,11 @@ from services.patient_merge import PatientMerge, merge_patient, version_shown
 from services.patient_update import may_update_patient, update_patient
 from services.permissions import Permission
 from services.staff_directory import find_staff
+from services.three_way import Outcome
 from web.api.patient_schemas import PatientBody, PatientChange
 from web.authentication import current_actor
 from web.database import unit_of_work
+from web.forms.merging import OWN, THEIRS, MergeRow, are_decided, choices_of
 from web.forms.patient import EDITED, PatientFormModel, as_typed, check_field, explain, touched
 from web.forms.reading import WHOLE, Form, filled, read_form
 from web.guards import Guard, Routes
@@ -34,6 +37,8 @@ from web.runtime import runtime
 
 routes = Routes("patient_form")
 ITEM = "/patients/<uuid:patient_id>/edit"
+# The page's own inputs, where two corrections meet.
+BESIDE, CHOSEN = frozenset({"base", "mine", "open"}), ("choice.", "own.")
 DISTINCT = "distinct"  # ids of the similar patients that were shown and are somebody else
 
 
@@ -94,7 +99,10 @@ def edit(patient_id: uuid.UUID) -> Response:
 
 def update(patient_id: uuid.UUID) -> BaseResponse:
     """Save what was touched. What others saved meanwhile in other fields stays; in the same field, a person chooses."""
-    form = read_form(PatientChange)
+    choices = choices_of(request.form, _names("open"))
+    if not are_decided(choices):
+        return _undecided(patient_id, choices)
+    form = read_form(PatientChange, given=_decided(choices))
     try:
         with unit_of_work() as session:
             merged = _save(session, patient_id, form)
@@ -105,9 +113,43 @@ def update(patient_id: uuid.UUID) -> BaseResponse:
         return _edit_page(patient_id, form, status=422)
     except (DuplicateIdentifier, QuotaExceeded) as error:
         return _number_refused(_edit_page(patient_id, form, status=_say_refused(form, error)), error)
-    if merged is not None and merged.merge.conflicts:
+    if merged is not None and merged.has_conflicts:
+        if choices:
+            form.errors[WHOLE] = gettext("It was changed once more meanwhile. Look at the newest version, then choose.")
         return _conflict_page(patient_id, form, merged)
     return go(f"/patients/{patient_id}", done="patient-saved" if merged is None else "patient-merged")
+
+
+def _names(which: str) -> list[str]:
+    """The fields that the screen of two corrections lists under ``which``: ``open``, those that a person decides;
+    ``mine``, those that the writer changed."""
+    return [name for name in request.form.get(which, "").split(",") if name in EDITED]
+
+
+def _decided(choices: Mapping[str, str]) -> dict[str, str]:
+    """The form as if it had been filled with what was chosen. What is left out stays as it is saved."""
+    given = {name: text for name, text in request.form.items() if name not in BESIDE and not name.startswith(CHOSEN)}
+    for name, choice in choices.items():
+        if choice == OWN:
+            given[name] = request.form.get(f"own.{name}", "")
+        elif choice == THEIRS:
+            given.pop(name, None)
+    return given
+
+
+def _undecided(patient_id: uuid.UUID, choices: Mapping[str, str]) -> Response:
+    """The screen again, with what was chosen so far. Raises Invalid for a form that is not this screen's."""
+    actor, form = current_actor(), read_form(PatientChange, given=_decided({}))
+    base, mine = request.form.get("base", ""), _names("mine")
+    with unit_of_work() as session:
+        access = may_update_patient(session, actor, patient_id)
+        if form.body is None or not (base.isascii() and base.isdecimal() and len(base) < 10):
+            raise Invalid("The form can't be told from another one. Load the page again.")
+        content = {name: value for name, value in form.body.sent().items() if name in mine}
+        merged = merge_patient(session, actor, runtime().cipher, access, version=int(base), content=content)
+    form.errors[WHOLE] = gettext("Choose what stays of each field that both of you changed.")
+    is_same = form.values.get("version") == str(merged.theirs["version"])  # else they would be about something unseen
+    return _conflict_page(patient_id, form, merged, choices if is_same else None, status=422)
 
 
 def _save(session: Session, patient_id: uuid.UUID, form: Form[PatientChange]) -> PatientMerge | None:
@@ -124,7 +166,7 @@ def _save(session: Session, patient_id: uuid.UUID, form: Form[PatientChange]) ->
     current, merged = access.patient.version, None
     if version != current:
         merged = merge_patient(session, actor, cipher, access, version=version, content=content)
-        if merged.merge.conflicts:
+        if merged.has_conflicts:
             return merged
     with counted_duplicates(session, actor, content):
         update_patient(session, actor, cipher, access, version=current, content=content)
@@ -144,22 +186,27 @@ def _edit_page(patient_id: uuid.UUID, form: Form[Any], *, status: int = 200) -> 
     return show("patients/edit.html", status=status, form=form, patient_id=patient_id)
 
 
-def _conflict_page(patient_id: uuid.UUID, form: Form[Any], merged: PatientMerge) -> Response:
-    """Base, theirs and yours of each field that both sides changed; nothing is chosen beforehand."""
-    base, theirs, conflicts = merged.base, merged.theirs, merged.merge.conflicts
+def _conflict_page(
+    patient_id: uuid.UUID, form: Form[Any], merged: PatientMerge, choices: Mapping[str, str] | None = None,
+    status: int = 409,
+) -> Response:  # fmt: skip
+    """Base, mine and theirs of each field that anybody changed; nothing is chosen beforehand."""
+    base, theirs = merged.base, merged.theirs
+    fields = {field.name: field for field in merged.fields}
+    mine = [name for name in EDITED if name in fields and fields[name].outcome is not Outcome.THEIRS]
+    # What was chosen is saved on top of theirs, so there the fields that they alone changed are as theirs.
+    values = {name: form.values.get(name, "") if name in mine else as_typed(theirs, name) for name in EDITED}
     rows = [
-        (name, None if base is None else as_typed(base, name), as_typed(theirs, name), form.values[name])
+        MergeRow(
+            name, fields[name].outcome, None if base is None else as_typed(base, name), values[name],
+            as_typed(theirs, name), (choices or {}).get(name, ""), request.form.get(f"own.{name}", values[name]),
+        )
         for name in EDITED
-        if name in conflicts
-    ]
-    settled = {
-        name: form.values[name] if name in merged.yours else as_typed(theirs, name)
-        for name in EDITED
-        if name not in conflicts
-    }
+        if name in fields
+    ]  # fmt: skip
     return show(
-        "patients/conflict.html", status=409, patient_id=patient_id, rows=rows, settled=settled,
-        version=theirs["version"],
+        "patients/conflict.html", status=status, patient_id=patient_id, form=form, rows=rows, values=values, mine=mine,
+        version=theirs["version"], base_version=merged.base_version,
     )  # fmt: skip
 
 

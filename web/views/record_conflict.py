@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -19,37 +18,22 @@ from flask_babel import gettext
 from services.draft_get import discard_draft
 from services.errors import Invalid, StaleVersion
 from services.record_fields import CONTENT, time_text
-from services.record_merge import MergedField, Outcome, merge
 from services.record_text import input_text, touched, typed
 from services.record_update import may_update, update_record
 from services.record_versions import get_version
-from services.text_diff import Part, diff
+from services.text_diff import diff
+from services.three_way import MergedField, Outcome, merge
 from web.api.record_schemas import RecordChange
 from web.authentication import current_actor
 from web.database import unit_of_work
+from web.forms.merging import MINE, OWN, THEIRS, MergeRow, are_decided, choices_of
 from web.forms.reading import read_form
 from web.htmx import go, show
 from web.runtime import runtime
 from web.views.record_form_page import RecordForm, form_id
 
-MINE, THEIRS, OWN = "mine", "theirs", "own"
 LONG = frozenset({"diagnosis", "treatment", "notes"})
 TEXTS = LONG | {"title"}
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One field of the screen. Parts are word diffs against the base; None for fields that are no text."""
-
-    name: str
-    outcome: str
-    base: Any
-    mine: Any
-    theirs: Any
-    mine_parts: list[Part] | None
-    theirs_parts: list[Part] | None
-    choice: str  # of a conflict: mine, theirs, own, or empty while undecided
-    own: str  # own words, as an input has them
 
 
 def show_conflict(page: RecordForm, base: dict[str, Any], current: int) -> Response:
@@ -73,8 +57,8 @@ def submit_merged(page: RecordForm, base: dict[str, Any]) -> Any:
     given = page.form.values
     against = _version(page, _number(given.get("theirs", "")))
     fields = _fields(page, base, against)
-    choices = {field.name: given.get(f"choice.{field.name}", "") for field in fields if _is_conflict(field)}
-    if any(choice not in (MINE, THEIRS, OWN) for choice in choices.values()):
+    choices = choices_of(given, (field.name for field in fields if field.outcome is Outcome.CONFLICT))
+    if not are_decided(choices):
         page.form.errors[""] = gettext("Choose what stays of each field that both of you changed.")
         return _show(page, base, against, fields, choices, 422)
     merged, wrong = _decided(page, fields, choices)
@@ -120,10 +104,6 @@ def _plain(value: Any) -> Any:
     return None if value == "" else value
 
 
-def _is_conflict(field: MergedField) -> bool:
-    return field.outcome is Outcome.CONFLICT
-
-
 def _decided(
     page: RecordForm, fields: list[MergedField], choices: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -150,18 +130,17 @@ def _show(
         is_text = field.name in TEXTS
         own = page.form.values.get(f"own.{field.name}", input_text(field.name, field.mine, zone))
         rows.append(
-            Row(
-                field.name, str(field.outcome), field.base, field.mine, field.theirs,
+            MergeRow(
+                field.name, field.outcome, field.base, field.mine, field.theirs, choices.get(field.name, ""), own,
                 diff(field.base or "", field.mine or "") if is_text else None,
                 diff(field.base or "", field.theirs or "") if is_text else None,
-                choices.get(field.name, ""), own,
             )
         )  # fmt: skip
     return show(
         "record_form/conflict.html",
         {"record-area": "record_form/_conflict.html"},
-        status=status, page=page, form=page.form, base=base, theirs=theirs, rows=rows,
-        open_rows=[row for row in rows if row.outcome == Outcome.CONFLICT], long=LONG, record_path=_record_path(page),
+        status=status, page=page, form=page.form, base=base, theirs=theirs, rows=rows, long=LONG,
+        record_path=_record_path(page),
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from web.database import unit_of_work
 from web.forms.reading import Form, read_form
 from web.guards import Routes
 from web.htmx import go, show
+from web.runtime import runtime
 from web.views.users import MANAGES, MANAGES_SURELY
 
 routes = Routes("user_tokens")
@@ -56,8 +57,8 @@ def create(user_id: uuid.UUID) -> Any:
             if scopes_of(role) and not body.scopes:
                 raise Invalid.at("/scopes", "at least one: a token without scopes may do everything the role may")
             made = create_token(
-                session, actor, email=user.email, name=body.name, scopes=body.scopes, quota=body.quota,
-                lifetime=timedelta(days=body.days), role=role,
+                session, actor, runtime().cipher, email=user.email, name=body.name, scopes=body.scopes,
+                quota=body.quota, lifetime=timedelta(days=body.days), role=role,
             )  # fmt: skip
             return show("users/token_made.html", user=user, made=made, name=body.name)
     except (Invalid, Conflict) as error:
