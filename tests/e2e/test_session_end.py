@@ -144,6 +144,8 @@ def test_a_form_keeps_its_text_and_its_draft_is_saved_before_the_end(
     with page.expect_response("**/drafts") as saved:
         page.clock.fast_forward("13:05")
     expect(page.locator("#session-ending").get_by_text("salvo como rascunho")).to_be_visible()
+    page.locator("footer.foot").scroll_into_view_if_needed()
+    expect(page.get_by_role("button", name="Continuar trabalhando")).to_be_in_viewport()
     assert saved.value.status == 200
     assert saved.value.request.headers["sigilo-background"] == "1", "the warning is no sign of life"
     expect(page.locator("#draft-state")).to_contain_text(DRAFT_SAVED)
