@@ -121,7 +121,7 @@ def test_two_people_edit_one_record(open_as: OpenAs, databases: Databases, recor
     expect(mine.locator("input[type=radio]").first).to_be_focused()
     mine.get_by_label("Conduta em outras palavras").fill("Losartana 50 mg de manhã e 100 mg à noite.")
     expect(mine.get_by_label("Em outras palavras", exact=True)).to_be_checked()
-    mine.get_by_role("button", name="Salvar o registro juntado", exact=True).click()
+    mine.get_by_role("button", name="Salvar o registro unificado", exact=True).click()
     record = record_of(databases, arrived(mine))
     assert (record.treatment, record.notes) == (
         "Losartana 50 mg de manhã e 100 mg à noite.", "PA 160 × 100. Nega cefaleia."
