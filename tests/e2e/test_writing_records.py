@@ -94,6 +94,7 @@ def test_the_keyboard_finds_a_patient_and_fields_are_checked_when_left(
     expect(page.locator("#cid10Codes-error")).to_contain_text("I10 ou E11.9")
     page.get_by_role("button", name="Salvar registro").click()
     expect(page.locator("#form-errors")).to_be_focused()
+    expect(page.locator("#form-errors")).to_contain_text("CID-10: Um código CID-10")
     expect(page.get_by_label("Título")).to_have_value("Consulta")
     codes.fill("J11")
     codes.press("Tab")

@@ -8,11 +8,10 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text
 
 from config import Principal
 from models import ApiToken, RoleRequest, User
-from models import Session as SessionRow
 from models.engine import Databases
 from models.user import Role
 from services.authenticate import secret_hash
@@ -28,12 +27,8 @@ BEFORE = "UPDATE sessions SET stepped_up_at = now() - interval '11 minutes' WHER
 def browse(app: Flask, databases: Databases, person: Person, *, is_sure: bool = True) -> Browser:
     """A browser of ``person``; ``is_sure``: who typed their password again a moment ago."""
     browser = Browser(app)
-    secret = open_session(databases, person)
+    secret = open_session(databases, person, stepped_up=is_sure)
     browser.client.set_cookie("sigilo", secret, domain="localhost")
-    if is_sure:
-        with databases.session(Principal.ANONYMOUS) as session:
-            its_row = update(SessionRow).where(SessionRow.secret_hash == secret_hash(secret))
-            session.execute(its_row.values(stepped_up_at=text("now()")))
     return browser
 
 
