@@ -42,7 +42,7 @@ def break_glass(
     actor.require(Permission.BREAK_GLASS)
     patient, standing = find_patient(session, actor, patient_id)
     if standing.in_team:
-        raise Conflict("You are on this patient's care team and see them in the clear already.")
+        raise Conflict("You are on this patient's care team and see all of their data already.")
     stated = _meaningful(reason, preset)
     setting = session.get(Setting, "break_glass.minutes")
     minutes = DEFAULT_MINUTES if setting is None else int(setting.value)

@@ -42,7 +42,7 @@ def call_visit(session: Session, actor: Actor, cipher: FieldCipher, visit_id: uu
     if visit.checked_in_by == actor.user_id and not standing.in_team:
         raise Forbidden(
             "You checked this patient in yourself and are not on their care team. "
-            "Ask reception or a doctor of the team to add you, or break the glass."
+            "Ask reception or a doctor of the team to add you, or start an emergency access."
         )
     before = content_of(visit)
     visit.status = "IN_CARE"

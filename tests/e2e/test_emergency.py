@@ -57,11 +57,11 @@ def test_broken_read_closed_reviewed_and_seen(
 
     reader = open_as("doctor2", glass)
     expect(reader.get_by_text(MASKED)).to_be_visible()
-    reader.get_by_role("button", name="Ver em claro por 30 minutos").click()  # the browser asks for the reason
+    reader.get_by_role("button", name="Ver todos os dados por 30 minutos").click()  # the browser asks for the reason
     reader.get_by_label("Do que se trata?").select_option(label="Emergência")
     reader.get_by_label("Por que você precisa ver este paciente").fill(WHY)
     reader.evaluate("path => { document.querySelector('main [name=next]').value = path }", glass)
-    reader.get_by_role("button", name="Ver em claro por 30 minutos").click()
+    reader.get_by_role("button", name="Ver todos os dados por 30 minutos").click()
     expect(reader.get_by_text(CLEAR)).to_be_visible()
     strip = reader.get_by_role("region", name="Acesso de emergência")
     expect(strip).to_contain_text(f"Emergência: {WHY}")
@@ -124,7 +124,7 @@ def test_the_trail_by_keyboard_and_on_a_phone(open_as: OpenAs, databases: Databa
     page.keyboard.press("Enter")
     expect(page.get_by_text("Número na cadeia").first).to_be_visible()
     no_sideways_scrolling(page)
-    page.get_by_text("Achar alguém da equipe da clínica pelo nome").click()
+    page.get_by_text("Buscar alguém da equipe da clínica pelo nome").click()
     page.get_by_role("searchbox", name="Nome").fill("ubirajara")
     page.keyboard.press("Enter")
     page.get_by_role("link", name="Ubirajara da Trilha").click()

@@ -96,6 +96,7 @@ def test_the_keyboard_finds_a_patient_and_fields_are_checked_when_left(
     expect(page.locator("#cid10Codes-error")).to_contain_text("I10 ou E11.9")
     page.get_by_role("button", name="Salvar registro").click()
     expect(page.locator("#form-errors")).to_be_focused()
+    expect(page.locator("#form-errors")).to_contain_text("CID-10: Um código CID-10")
     expect(page.get_by_label("Título")).to_have_value("Consulta")
     codes.fill("J11")
     codes.press("Tab")
@@ -123,7 +124,7 @@ def test_two_people_edit_one_record(open_as: OpenAs, databases: Databases, recor
     expect(mine.locator("input[type=radio]").first).to_be_focused()
     mine.get_by_label("Conduta em outras palavras").fill("Losartana 50 mg de manhã e 100 mg à noite.")
     expect(mine.get_by_label("Em outras palavras", exact=True)).to_be_checked()
-    mine.get_by_role("button", name="Salvar o registro juntado", exact=True).click()
+    mine.get_by_role("button", name="Salvar o registro unificado", exact=True).click()
     record = record_of(databases, arrived(mine))
     assert (record.treatment, record.notes) == (
         "Losartana 50 mg de manhã e 100 mg à noite.", "PA 160 × 100. Nega cefaleia."

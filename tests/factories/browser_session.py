@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from sqlalchemy import func, update
+
 from config import Principal
+from models import Session as SessionRow
 from models.engine import Databases
 from services.audit_event import Origin
 from services.session_start import start_session
 from tests.factories.cast import Person
 
 
-def open_session(databases: Databases, person: Person, *, ip: str = "127.0.0.1") -> str:
-    """The secret that the session cookie carries."""
+def open_session(databases: Databases, person: Person, *, ip: str = "127.0.0.1", stepped_up: bool = False) -> str:
+    """The secret that the session cookie carries; ``stepped_up``: of somebody who typed their password again a
+    moment ago."""
     with databases.session(Principal.ANONYMOUS) as session:
-        return start_session(session, Origin(ip=ip), person.id, person.actor.role).secret
+        started = start_session(session, Origin(ip=ip), person.id, person.actor.role)
+        if stepped_up:
+            its_row = update(SessionRow).where(SessionRow.id == started.session_id)
+            session.execute(its_row.values(stepped_up_at=func.now()))
+    return started.secret

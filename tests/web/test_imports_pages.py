@@ -173,8 +173,8 @@ def test_a_worker_that_went_silent_is_said(admin: Browser, databases: Databases)
         quiet = {"heartbeat_at": text("now() - interval '2 minutes'"), "total": 10, "read": 4}
         session.execute(update(ImportJob).where(ImportJob.id == job_id).values(**quiet))
     page = admin.get(f"/imports/{job_id}").get_data(as_text=True)
-    assert "não há notícia do processo" in page
-    assert '<progress aria-label="Itens tratados" value="4" max="10">' in page
+    assert "O executor de tarefas não dá sinal" in page
+    assert '<progress aria-label="Itens processados" value="4" max="10">' in page
 
 
 def test_refusals_are_endless_and_their_page_costs_the_same_however_many(

@@ -182,7 +182,7 @@ def test_nobody_changes_their_own_quota(
 ) -> None:
     answer = admin.post(f"/rate-limits/users/{cast.admin.id}", {"requests": "999", "per": "second"})
     assert answer.status_code == 403
-    assert "Ninguém muda a própria cota" in answer.get_data(as_text=True)
+    assert "Ninguém altera a própria cota" in answer.get_data(as_text=True)
     token_id, cipher = token_of(databases, cast.admin), field_cipher(settings)
     with databases.session(Principal.STAFF) as session:
         with pytest.raises(Forbidden):

@@ -64,6 +64,26 @@ def test_every_text_is_translated_to_portuguese() -> None:
             assert sorted(placeholders) == sorted(re.findall(r"%\(\w+\)s", form)), message.id
 
 
+# Words of programmers, or a second word for what has one: a clinic says it with the words behind them.
+NOT_SAID = {
+    r"em claro|máscara|mascarad": "todos os dados; oculto",
+    r"\bjunt(ad|ar\b)": "unificar",
+    r"restrit": "sigilo reforçado",
+    r"registr\w+ (o |um )?paciente|paciente registrad": "cadastrar",
+    r"processos? de trabalho": "executor de tarefas",
+    r"\brevist[oa]s?\b": "revisado",
+    r"\bsozinh": "automaticamente",
+    r"outra pessoa da administração": "outro administrador",
+}
+
+
+def test_portuguese_has_one_word_for_one_thing() -> None:
+    with catalogue("pt_BR", "po").open("rb") as file:
+        said = [form for message in read_po(file) if message.id for form in forms(message.string)]
+    found = {text: word for text in said for pattern, word in NOT_SAID.items() if re.search(pattern, text, re.I)}
+    assert found == {}
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_compiled_catalogue_is_current(language: str) -> None:
     wanted = BytesIO()

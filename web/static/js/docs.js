@@ -41,7 +41,7 @@ function row(name, type, required, text) {
 
 function table(title, rows) {
   if (!rows.length) return null;
-  return element("section", "stack", element("h4", "", title), element("div", "scroll", element("table", "fields", element("tbody", "", ...rows))));
+  return element("section", "stack", element("h3", "", title), element("div", "scroll", element("table", "fields", element("tbody", "", ...rows))));
 }
 
 function bodyTable(operation, spec) {

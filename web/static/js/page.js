@@ -41,7 +41,17 @@
     }, 500);
   }
 
+  // Two lines that both say "Fill this in" help nobody: each names its field, in the field's own words.
+  function nameField(link) {
+    const field = document.getElementById(link.hash.slice(1));
+    if (!field || link.dataset.named) return;
+    link.dataset.named = "1";
+    const label = field.labels ? field.labels[0] : field.closest("fieldset")?.querySelector("legend");
+    if (label) link.prepend(`${label.firstChild.textContent.trim()}: `);
+  }
+
   function look(root) {
+    root.querySelectorAll("#form-errors a[href^='#']").forEach(nameField);
     root.querySelectorAll("[data-toast]").forEach(leaveLater);
     root.querySelectorAll("[data-retry-after]").forEach(countDown);
   }
