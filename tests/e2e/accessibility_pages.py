@@ -55,7 +55,7 @@ NO_PAGE = {
     "/static/<fingerprint>/<path:name>": "files",
     "/live": "a word for scripts",
     "/live/stay": "no answer at all",
-    "/drafts/token": "a word for scripts",
+    "/live/form-token": "a word for scripts",
     "/notifications/bell": "a part of every page",
     "/users/requests": "a part of /users",
     "/users/<uuid:user_id>/link": "a part of the user's page",

@@ -173,12 +173,12 @@ class Scene:
         databases, cast = self.databases, self.cast
         user = make_person(databases, Role.ADMIN, f"Helena {LONG_WORD}")
         self.ids |= {"user": str(user.id), "token": str(user.token_id)}
-        asked = RoleRequest(
-            id=new_id(), user_id=user.id, role=Role.DOCTOR.value, reason="começa em dezembro",
-            requested_by=cast.auditor.id,
-        )  # fmt: skip
+        asked = {
+            "id": new_id(), "user_id": user.id, "role": Role.DOCTOR.value, "reason": "começa em dezembro",
+            "requested_by": cast.auditor.id,
+        }  # fmt: skip
         with databases.session(Principal.STAFF) as session:
-            session.add(asked)
+            session.execute(insert(RoleRequest).values(**asked))
             session.execute(update(User).where(User.id == self.must_change.id).values(must_change_password=True))
             create_user(
                 session, SYSTEM, self.cipher, email=self.login, full_name="Ana Moura", roles=("DOCTOR", "ADMIN"),
@@ -189,7 +189,7 @@ class Scene:
                 session.execute(
                     insert(RateLimitLog).values(id=new_id(), bucket=bucket, outcome=outcome, ip="203.0.113.9", **values)
                 )
-        self.ids |= {"request": str(asked.id), "link": self._link_of(user)}
+        self.ids |= {"request": str(asked["id"]), "link": self._link_of(user)}
 
     def _link_of(self, person: Person) -> str:
         """The secret of a link to choose a password, as the worker makes it; nobody mails it."""

@@ -140,7 +140,7 @@ def everything_said_of_a_draft(page: Page, scene: Scene) -> None:
 @state("doctor", "/", ".states")
 def everything_said_of_a_session(page: Page, scene: Scene) -> None:
     page.locator(".states > *").evaluate_all(UNHIDE)
-    page.locator("#session-ending [data-countdown]").evaluate("each => { each.textContent = '1:59' }")
+    page.locator("#session-ending [data-countdown]").evaluate_all("all => { all[0].textContent = '1:59' }")
 
 
 @state("doctor", f"{RECORD}?done=record-saved", "#toasts")
