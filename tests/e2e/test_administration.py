@@ -7,13 +7,13 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from config import Principal, Settings
 from models import ImportJob, JobRun, RateLimitLog, new_id
 from models.engine import Databases
 from services.import_run import run_next_upload
-from tests.e2e.conftest import PHONE, OpenAs
+from tests.e2e.conftest import OpenAs
 from tests.factories.cast import Cast
 
 HEADER = "source,patient_id,full_name,birth_date,gender,phone,address,city,state,postal_code,deceased\n"
@@ -101,19 +101,3 @@ def test_the_system_page_refreshes_itself(open_as: OpenAs, databases: Databases)
     with databases.session(Principal.WORKER) as session:
         session.add(JobRun(job="audit.partitions", slot=slot, finished_at=slot, outcome="success", rows=4321))
     expect(page.locator("#system")).to_contain_text("4.321", timeout=10_000)
-
-
-def test_a_phone_shows_every_page_without_scrolling_sideways(open_as: OpenAs, databases: Databases) -> None:
-    with databases.session(Principal.WORKER) as session:
-        long = {"files": ["a" * 90]}
-        session.add(ImportJob(id=new_id(), state="DONE", format="csv", source_digest=b"x", options=long))
-    page = open_as("admin", "/system", viewport=PHONE)
-    for path in ("/system", "/imports", "/rate-limits"):
-        page.goto(path)
-        assert width_of(page) <= PHONE["width"], path
-
-
-def width_of(page: Page) -> float:
-    """How far to the right anything of the page's own reaches."""
-    reach = "cards => Math.max(...cards.map(card => card.getBoundingClientRect().right))"
-    return float(page.locator("main, main .card").evaluate_all(reach))

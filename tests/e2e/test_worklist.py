@@ -15,7 +15,7 @@ from models import Visit
 from models.engine import Databases
 from services.field_encryption import field_cipher
 from services.visit_create import NewVisit, create_visit
-from tests.e2e.conftest import PHONE, OpenAs
+from tests.e2e.conftest import OpenAs
 from tests.factories.cast import Cast, join_team, make_patient
 
 SOON = 2_000  # ms
@@ -132,10 +132,3 @@ def test_filters_keep_their_place_and_work_by_keyboard(open_as: OpenAs, visit_id
     expect(page.locator(f"#visit-{visit_id}")).to_be_visible()
     page.keyboard.press("n")
     expect(page).to_have_url(re.compile("/medical-records/new$"))
-
-
-@pytest.mark.parametrize("who", ["doctor", "nurse", "reception", "admin", "auditor"])
-def test_a_phone_shows_the_day_without_scrolling_sideways(open_as: OpenAs, who: str, visit_id: uuid.UUID) -> None:
-    page = open_as(who, viewport=PHONE)
-    expect(page.locator("h1")).to_be_visible()
-    assert page.evaluate("document.querySelector('main').scrollWidth") <= PHONE["width"]
