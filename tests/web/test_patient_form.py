@@ -312,7 +312,7 @@ def test_two_at_once_in_the_same_field_are_for_a_person_to_choose(
         "mine", "theirs", "own",
     ]  # fmt: skip
     for name, value in (("email", "delas@example.org"), ("address", "Rua Minha, 1")):
-        assert value in rows[name] and "juntado sozinho" in rows[name] and "radio" not in rows[name]
+        assert value in rows[name] and "unificado automaticamente" in rows[name] and "radio" not in rows[name]
     assert saved(databases, patient_id).version == 2
     hidden = hidden_of(conflict.text)
     assert (hidden["version"], hidden["email"], hidden["address"]) == ("2", "delas@example.org", "Rua Minha, 1")
