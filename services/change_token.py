@@ -78,24 +78,37 @@ IMPORTS = """
     (SELECT coalesce(max(created_at)::text, '') || count(*) FILTER (WHERE finished_at IS NULL) FROM import_jobs)
 """
 TO_REVIEW = """
-    (SELECT count(*)::text || coalesce(max(id::text), '') FROM break_glass_grants WHERE reviewed_at IS NULL)
+    (SELECT count(*) FILTER (WHERE reviewed_at IS NULL) || coalesce(max(id::text), '')
+        || coalesce(max(reviewed_at)::text, '') FROM break_glass_grants)
+"""
+ROLES = """
+    (SELECT count(*) || coalesce(max(id::text), '') FROM role_requests WHERE decided_at IS NULL)
+"""
+# Its ends as well, so not the newest alone.
+TEAMS = """
+    (SELECT count(*) || coalesce(max(id::text), '') FROM care_team_members
+        WHERE removed_at IS NULL AND (expires_at IS NULL OR expires_at > now()))
 """
 
 CLINIC = f"""
     SELECT
         md5(concat_ws('|', {RECORDS}, {VISITS}, {PRESENT},
-            {NEWEST.format(table="patients")}, {NEWEST.format(table="care_team_members")})) AS records,
-        {IMPORTS} AS imports, {TO_REVIEW} AS to_review, {OWN} AS own
+            {NEWEST.format(table="patients")}, {TEAMS})) AS records,
+        {IMPORTS} AS imports, {TO_REVIEW} AS to_review, {ROLES} AS roles, {OWN} AS own
 """
-# One patient: their data, what they must not be given, who treats them, and how many records in which versions.
+# One patient: their data, what they must not be given, who treats them, how many records in which versions, and
+# whether the one who asks has an emergency access to them.
 ABOUT = """
     SELECT concat_ws('|',
         (SELECT version FROM patients WHERE id = %(patient)s),
         (SELECT string_agg(a::text, ',' ORDER BY id) FROM allergies a WHERE patient_id = %(patient)s),
         (SELECT string_agg(m::text, ',' ORDER BY id) FROM care_team_members m
-            WHERE patient_id = %(patient)s AND removed_at IS NULL),
+            WHERE patient_id = %(patient)s AND removed_at IS NULL AND (expires_at IS NULL OR expires_at > now())),
         (SELECT count(*) || '.' || sum(version) FROM medical_records
-            WHERE patient_id = %(patient)s AND deleted_at IS NULL)
+            WHERE patient_id = %(patient)s AND deleted_at IS NULL),
+        (SELECT count(*) FROM medical_records WHERE patient_id = %(patient)s AND deleted_at IS NOT NULL),
+        (SELECT string_agg(g.id::text, ',' ORDER BY g.id) FROM break_glass_grants g
+            WHERE patient_id = %(patient)s AND user_id = %(me)s AND expires_at > now())
     ) AS state
 """
 # Row-level security narrows these to the patient's own.
@@ -109,6 +122,7 @@ class Snapshot:
     records: str
     imports: str
     to_review: str
+    roles: str
     own: Mapping[str, str]
 
     def seen_by(self, actor: Actor) -> list[str]:
@@ -118,8 +132,10 @@ class Snapshot:
             parts.append(self.records)
         if actor.may(Permission.IMPORT):
             parts.append(self.imports)
-        if actor.role is Role.AUDITOR:
+        if actor.may(Permission.BREAK_GLASS_READ):
             parts.append(self.to_review)
+        if actor.may(Permission.USER_MANAGE):
+            parts.append(self.roles)
         return parts
 
 
@@ -157,7 +173,7 @@ class ClinicState:
             raise Unavailable(NO_ANSWER) from error
         if row is None:
             raise Unavailable(NO_ANSWER)
-        return Snapshot(row[0], row[1], row[2], row[3] or {})
+        return Snapshot(row[0], row[1], row[2], row[3], row[4] or {})
 
 
 def change_token(databases: Databases, clinic: ClinicState, actor: Actor, key: bytes) -> str:
@@ -177,7 +193,7 @@ def patient_token(databases: Databases, actor: Actor, patient_id: uuid.UUID, key
     """22 characters that differ once anything about one patient has changed that a page of theirs shows; for whoever
     may see patients at all. Raises Forbidden, Unavailable."""
     actor.require(Permission.PATIENT_READ)
-    row = read(databases, actor, ABOUT, {"patient": patient_id})
+    row = read(databases, actor, ABOUT, {"patient": patient_id, "me": actor.user_id})
     return _digest(key, str(actor.user_id), str(patient_id), "" if row is None else row["state"])
 
 

@@ -28,7 +28,8 @@ from web.runtime import runtime
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 NOT_ALLOWED = "Your role, or this token's scopes, do not allow this."
 CHANGE_PASSWORD = "Change the password you were given before anything else: sign in at /login."  # noqa: S105
-# Seconds until the session ends if nothing more is done, and whatever is done; static/js/session.js counts them down.
+# Seconds until the session ends if nothing more is done, and whatever is done, for static/js/session.js to count down;
+# and whose it is, acting as what: a page of somebody else, or of another role, must not go on with it.
 SESSION_HEADER = "Sigilo-Session"
 STEP_UP = "Type your password again first: at /step-up."
 # What somebody with a password given by others may still do.
@@ -145,7 +146,8 @@ class Gate:
             headers.add("RateLimit", decision.limit_header)
         identity = state.get("identity")
         if identity is not None and identity.session_id is not None:
-            headers.add(SESSION_HEADER, f"idle={identity.idle_seconds}, end={identity.end_seconds}")
+            holder = f"{identity.user_id}:{identity.role}"
+            headers.add(SESSION_HEADER, f"idle={identity.idle_seconds}, end={identity.end_seconds}, user={holder}")
         if self._settings.cors_origins:
             add_cors_headers(incoming, response, self._settings.cors_origins)
         if route is not None and route.limit is not Limit.NONE:

@@ -17,7 +17,7 @@ from services.field_encryption import field_cipher
 from services.record_create import NewRecord, create_record
 from tests.e2e.conftest import OpenAs, sign_in
 from tests.factories.browser_session import open_session
-from tests.factories.cast import Person, join_team, make_patient, make_person
+from tests.factories.cast import Cast, Person, join_team, make_patient, make_person
 from tests.web.live_server import LiveServer
 
 ABOUT_TWO_MINUTES = re.compile(r"termina em\s+(2:00|1:\d\d)")
@@ -158,6 +158,7 @@ def test_a_form_keeps_its_text_and_its_draft_is_saved_before_the_end(
     expect(ended).to_be_visible()
     expect(page.get_by_label("Título")).to_have_value("Escrito até o fim")
     expect(page.locator("#chosen-patient")).to_be_hidden()
+    expect(page.locator("#patientId")).to_be_hidden()  # the names of others
     expect(ended.get_by_role("link", name="Entrar de novo")).to_have_attribute("target", "_blank")
 
     # Signed in again in another tab, the page goes on by itself and saves.
@@ -168,3 +169,43 @@ def test_a_form_keeps_its_text_and_its_draft_is_saved_before_the_end(
     expect(page.locator("#chosen-patient")).to_be_visible()
     page.get_by_role("button", name="Salvar registro").click()
     page.wait_for_url(re.compile(r"/medical-records/[0-9a-f-]{36}"))
+
+
+def test_a_form_without_drafts_waits_for_its_own_person(
+    open_at: OpenAt, site: LiveServer, databases: Databases, cast: Cast, doctor: Person, patient_id: uuid.UUID
+) -> None:
+    page = open_at(doctor, f"/patients/{patient_id}/edit")
+    phone, save = page.get_by_label("Telefone"), page.locator("main form[data-warns] button[type=submit]").first
+    phone.fill("11 5555-0909")
+    age(databases, doctor, "last_seen_at", 15 * 60 + 1)
+    page.clock.fast_forward("15:05")
+    ended = page.locator("#session-ended")
+    expect(ended).to_be_visible()
+
+    # Somebody else signs in in this browser: nothing is sent in their name, and their own page stays what it is.
+    sign_in(page.context, site, open_session(databases, cast.doctor))
+    other = page.context.new_page()
+    other.goto("/patients")
+    with page.expect_response("**/live/form-token"):
+        save.click()
+    expect(ended.get_by_role("link", name="Entrar de novo")).to_be_focused()
+    expect(phone).to_have_value("11 5555-0909")
+    expect(other.get_by_role("heading", level=1)).to_be_visible()
+
+    sign_in(page.context, site, open_session(databases, doctor))
+    save.click()
+    page.wait_for_url(re.compile(rf"/patients/{patient_id}($|\?)"))
+    expect(page.locator("main")).to_contain_text("11 5555-0909")
+
+
+def test_a_page_of_one_person_shows_nothing_more_once_somebody_else_is_signed_in(
+    open_as: OpenAs, site: LiveServer, databases: Databases, cast: Cast, doctor: Person, patient_id: uuid.UUID
+) -> None:
+    page = open_as(doctor, f"/patients/{patient_id}")
+    expect(page.locator("main")).to_contain_text("Raimundo Que Espera")
+    sign_in(page.context, site, open_session(databases, cast.nurse))
+    other = page.context.new_page()
+    other.goto("/patients")
+    expect(page.locator("#session-ended")).to_be_visible()
+    assert "Raimundo" not in page.locator("main").inner_html()
+    expect(other.get_by_role("heading", level=1)).to_be_visible()

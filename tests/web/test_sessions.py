@@ -173,7 +173,7 @@ def seconds_left(page: TestResponse) -> tuple[int, int]:
     """Idle and absolute, as the page counts them down; the header of the same answer says the same."""
     found = re.search(r'data-idle-seconds="(\d+)" data-end-seconds="(\d+)"', page.get_data(as_text=True))
     assert found is not None
-    assert page.headers["Sigilo-Session"] == f"idle={found[1]}, end={found[2]}"
+    assert page.headers["Sigilo-Session"].startswith(f"idle={found[1]}, end={found[2]}, user=")
     return int(found[1]), int(found[2])
 
 
@@ -191,7 +191,8 @@ def test_security_04_a_page_says_how_long_its_session_lasts(
     age_session(databases, browser, "expires_at", "11 hours 55 minutes")
     assert 290 <= seconds_left(browser.get("/password"))[1] <= 300
     stay = browser.get("/live/stay")
-    assert re.fullmatch(r"idle=\d+, end=(29\d|300)", stay.headers["Sigilo-Session"]), "staying leaves the end alone"
+    left = stay.headers["Sigilo-Session"]
+    assert re.fullmatch(r"idle=\d+, end=(29\d|300), user=[0-9a-f-]{36}:[A-Z]+", left), "staying leaves the end alone"
 
 
 def test_security_04_a_page_counts_by_the_idle_time_that_the_clinic_set(

@@ -35,9 +35,10 @@ def stay() -> Response:
 
 
 def form_token() -> Response:
-    """A form token of the session that this browser has now, and whose session it is: for a form whose own ended
-    while somebody wrote. The same that every page carries; other sites can't read it."""
-    return json_answer({"token": generate_csrf(), "userId": str(current_actor().user_id)})
+    """A form token of the session that this browser has now, and whose session it is, acting as what: for a form whose
+    own ended while somebody wrote. The same that every page carries; other sites can't read it."""
+    actor = current_actor()
+    return json_answer({"token": generate_csrf(), "user": f"{actor.user_id}:{actor.role}"})
 
 
 routes.add("/live", view=token, guard=SIGNED_IN, limit=Limit.LIVE)

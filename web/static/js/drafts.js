@@ -7,6 +7,7 @@
   const AFTER_MS = 2000; // from the first letter that is not kept yet, so that steady typing is saved as well
   const AGAIN_MS = 4000;
   const AT_MOST_MS = 3000; // how long the button waits for a draft that is on its way
+  const KEEPALIVE_MOST = 60_000; // bytes: browsers refuse more of what outlives its page
   let timer = null;
   let isSaving = false;
   let onItsWay = Promise.resolve();
@@ -57,7 +58,8 @@
     if (isOurs) headers["Sigilo-Background"] = "1";
     try {
       const body = new URLSearchParams(new FormData(form));
-      const answer = await fetch("/drafts", { method: "POST", body, headers, keepalive });
+      const outlives = keepalive && body.toString().length < KEEPALIVE_MOST;
+      const answer = await fetch("/drafts", { method: "POST", body, headers, keepalive: outlives });
       await settle(answer, upTo);
     } catch {
       say("unreachable");

@@ -15,8 +15,13 @@
   const address = patient ? `/live?patientId=${patient}` : "/live";
   const listens = () => Boolean(patient) || document.querySelector("[hx-trigger*='sigilo:changed']") !== null;
 
+  let isAsking = false;
+  let ownChanges = 0;
+
   async function ask() {
-    if (document.hidden || !listens()) return;
+    if (document.hidden || isAsking || !listens()) return;
+    isAsking = true;
+    const before = ownChanges;
     try {
       const answer = await fetch(address, { headers: { Accept: "application/json", "Sigilo-Background": "1" } });
       if (answer.status === 401) {
@@ -30,10 +35,13 @@
       }
       wait = EVERY_MS;
       document.getElementById("offline").hidden = true;
-      take(await answer.json());
+      const found = await answer.json();
+      if (before === ownChanges) take(found);
     } catch {
       document.getElementById("offline").hidden = false;
       wait = Math.min(2 * wait, SLOWEST_MS);
+    } finally {
+      isAsking = false;
     }
   }
 
@@ -49,7 +57,9 @@
 
   // What this page itself sent is no news to it.
   document.addEventListener("htmx:after:request", (event) => {
-    if (event.detail.ctx.sourceElement.matches("[data-own-change]")) patientToken = null;
+    if (!event.detail.ctx.sourceElement.matches("[data-own-change]")) return;
+    patientToken = null;
+    ownChanges += 1;
   });
 
   async function loop() {

@@ -31,8 +31,10 @@
   }
 
   function learn(headers) {
-    const found = /^idle=(\d+), end=(\d+)$/.exec(headers.get("Sigilo-Session") || "");
-    if (found) know({ idle: Number(found[1]), end: Number(found[2]) });
+    const found = /^idle=(\d+), end=(\d+), user=(\S+)$/.exec(headers.get("Sigilo-Session") || "");
+    // Somebody else has signed in in this browser, or the same person in another role: this page is not theirs.
+    if (found && found[3] !== user) over();
+    else if (found) know({ idle: Number(found[1]), end: Number(found[2]) });
     return found !== null;
   }
 
@@ -120,6 +122,18 @@
   function renew() {
     if (main.querySelector(KEEPS_TEXT)) window.sigilo.renewToken();
   }
+
+  // A form that keeps no draft would be lost with a session that has ended: it waits for its person to come back.
+  document.addEventListener("submit", (event) => {
+    if (!isOver || !event.target.matches("form[data-warns]")) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const { target, submitter } = event;
+    window.sigilo.renewToken().then((found) => {
+      if (found === "renewed") target.requestSubmit(submitter);
+      else again.focus();
+    });
+  }, true);
 
   // Focus goes back where it was before somebody went to the button that disappears now.
   let before = null;

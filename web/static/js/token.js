@@ -9,8 +9,8 @@ window.sigilo = {
       const answer = await fetch("/live/form-token", { headers: { Accept: "application/json", "Sigilo-Background": "1" } });
       if (answer.status === 401) return "signed-out";
       if (!answer.ok) return "unreachable";
-      const { token, userId } = await answer.json();
-      if (userId !== document.body.dataset.user) return "somebody-else";
+      const { token, user } = await answer.json();
+      if (user !== document.body.dataset.user) return "somebody-else";
       document.querySelectorAll("input[name=csrf_token]").forEach((input) => { input.value = token; });
       document.body.setAttribute("hx-headers:inherited", JSON.stringify({ "X-CSRFToken": token }));
       document.dispatchEvent(new CustomEvent("sigilo:session", { detail: answer.headers }));
