@@ -9,7 +9,8 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PROCESSES ?= 2
+# One more than the two processors of a small machine: browsers and servers are waited for.
+PROCESSES ?= 3
 POSTGRESQL_15 := /usr/lib/postgresql/15/bin
 
 .PHONY: help run test test-pg15 lint bench sure

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from config import Principal, Settings
 from models import Allergy, Draft, Patient
@@ -17,6 +18,7 @@ from services.change_token import ClinicState, change_token, patient_token
 from services.errors import Forbidden
 from services.field_encryption import FieldCipher, field_cipher
 from services.record_create import NewRecord, create_record
+from services.record_inactivate import inactivate_record
 from services.visit_create import NewVisit, create_visit
 from tests.factories.cast import Cast, Person, join_team, make_patient, make_person
 from tests.services.test_query_counts import statements_sent
@@ -85,7 +87,7 @@ def test_a_record_is_news_to_staff_and_to_its_patient(
     assert changed(token, cast.people, write) == DESK | {"patient"}
 
 
-def test_an_emergency_access_is_news_to_the_team_the_admin_and_the_auditor(
+def test_an_emergency_access_is_news_to_whoever_may_see_such_lists(
     databases: Databases, cast: Cast, token: Token
 ) -> None:
     doctor = make_person(databases, Role.DOCTOR, "De Fora")
@@ -95,7 +97,7 @@ def test_an_emergency_access_is_news_to_the_team_the_admin_and_the_auditor(
             break_glass(session, doctor.actor, cast.patient_id, reason="Emergência no pronto-socorro")
 
     people = cast.people | {"outsider": doctor}
-    assert changed(token, people, break_it) == {"doctor", "nurse", "admin", "auditor", "outsider"}
+    assert changed(token, people, break_it) == CLINICAL | {"admin", "auditor", "outsider"}
 
 
 def test_a_draft_is_news_to_its_writer_once(databases: Databases, cast: Cast, token: Token) -> None:
@@ -178,3 +180,38 @@ def test_a_patients_token_is_for_those_who_may_see_patients(databases: Databases
         patient_token(databases, cast.auditor.actor, cast.patient_id, KEY)
     theirs = [patient_token(databases, cast.patient.actor, each, KEY) for each in (cast.patient_id, uuid.uuid4())]
     assert theirs[0] != theirs[1]
+
+
+def test_the_end_of_ones_own_emergency_access_is_news_on_that_patients_page(databases: Databases, cast: Cast) -> None:
+    doctor = make_person(databases, Role.DOCTOR, "Fora Por Pouco")
+
+    def token_of(person: Person) -> str:
+        return patient_token(databases, person.actor, cast.patient_id, KEY)
+
+    before = (token_of(doctor), token_of(cast.nurse))
+    with databases.session(Principal.STAFF) as session:
+        break_glass(session, doctor.actor, cast.patient_id, reason="Emergência no pronto-socorro")
+    during = token_of(doctor)
+    with databases.session(Principal.MIGRATOR) as session:
+        ends = text("UPDATE break_glass_grants SET expires_at = now() WHERE user_id = :who")
+        session.execute(ends, {"who": doctor.id})
+    assert during != before[0]
+    assert (token_of(doctor), token_of(cast.nurse)) == before
+
+
+def test_a_record_that_takes_the_place_of_another_is_news(
+    databases: Databases, settings: Settings, cast: Cast, cipher: FieldCipher
+) -> None:
+    mine = make_patient(databases, settings, "Registro Trocado")
+    join_team(databases, mine, cast.doctor.id)
+
+    def write(title: str) -> uuid.UUID:
+        with databases.session(Principal.STAFF) as session:
+            return create_record(session, cast.doctor.actor, cipher, NewRecord(mine, {"title": title})).record.id
+
+    wrong = write("Do paciente errado")
+    before = patient_token(databases, cast.nurse.actor, mine, KEY)
+    with databases.session(Principal.STAFF) as session:
+        inactivate_record(session, cast.doctor.actor, cipher, wrong, version=1, reason="Paciente errado")
+    write("Certo")
+    assert patient_token(databases, cast.nurse.actor, mine, KEY) != before

@@ -144,7 +144,7 @@ def test_security_14_a_form_of_another_session_or_person_saves_nothing(
         other.send(path, fields | {"csrf_token": token}, 403)
     assert records_of(databases, patient_id) == 0
     mine = open_as("doctor").get("/live/form-token").get_json()
-    assert mine["userId"] == str(cast.doctor.id)
+    assert mine["user"] == f"{cast.doctor.id}:DOCTOR"
 
 
 # nurses, outsiders, addenda
