@@ -9,8 +9,7 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# One more than the two processors of a small machine: browsers and servers are waited for.
-PROCESSES ?= 3
+PROCESSES ?= 2
 POSTGRESQL_15 := /usr/lib/postgresql/15/bin
 
 .PHONY: help run test test-pg15 lint bench sure
