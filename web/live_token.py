@@ -1,8 +1,8 @@
 """The change tokens of whoever asks, worked out once a request.
 
-A page carries the tokens of what it shows (layouts/app.html), so that live.js misses nothing between the reading of
-the data and its first question. A view whose page is live asks for them before it reads: then they are older than the
-data, and at worst the page believes once too often that something changed.
+A page carries the tokens of what it shows (layouts/app.html), so that live.js misses nothing between the answer and
+its first question. A view that asks for them before it reads, as the start page and a patient's do, misses nothing
+during the reading either: the token is older than the data, and at worst the page fetches itself once too often.
 """
 
 from __future__ import annotations

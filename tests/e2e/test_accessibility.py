@@ -1,5 +1,5 @@
-"""axe finds nothing on any page or state of one, in either theme, on a desktop or a phone; and at 200 % and on a phone
-nothing runs off the side or is cut off."""
+"""axe finds nothing on any page or state of one: with all its rules in light on a desktop, with those about looks in
+dark on a phone. At 200 % and on a phone nothing runs off the side or is cut off."""
 
 from __future__ import annotations
 

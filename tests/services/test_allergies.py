@@ -13,13 +13,8 @@ from models.engine import Databases
 from services.allergy_create import NewAllergy, create_allergy, show_allergy
 from services.allergy_list import list_allergies
 from services.errors import Forbidden, Invalid, NotFound
-from services.field_encryption import FieldCipher, field_cipher
+from services.field_encryption import FieldCipher
 from tests.factories.cast import Cast, Person, join_team, make_patient
-
-
-@pytest.fixture(scope="module")
-def cipher(settings: Settings) -> FieldCipher:
-    return field_cipher(settings)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from models.engine import Databases
 from models.user import Role
 from services.break_glass import Preset, break_glass
 from services.errors import Conflict, Forbidden, Invalid, NotFound
-from services.field_encryption import FieldCipher, field_cipher
+from services.field_encryption import FieldCipher
 from services.patient_get import get_patient
 from services.patient_update import may_update_patient
 from services.record_create import NewRecord, create_record
@@ -23,11 +23,6 @@ from services.record_get import get_record
 from tests.factories.cast import Cast, Person, join_team, make_cpf, make_patient, make_person
 
 REASON = "Paciente inconsciente, sem acompanhante"
-
-
-@pytest.fixture(scope="module")
-def cipher(settings: Settings) -> FieldCipher:
-    return field_cipher(settings)
 
 
 @pytest.fixture

@@ -18,14 +18,9 @@ from services.care_team_add import add_member
 from services.care_team_list import list_team, show_member
 from services.care_team_remove import remove_member
 from services.errors import Conflict, Forbidden, Invalid, NotFound
-from services.field_encryption import FieldCipher, field_cipher
+from services.field_encryption import FieldCipher
 from services.patient_create import create_patient
 from tests.factories.cast import Cast, Person, make_patient, make_person
-
-
-@pytest.fixture(scope="module")
-def cipher(settings: Settings) -> FieldCipher:
-    return field_cipher(settings)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from models.user import Role
 from services.break_glass import break_glass
 from services.change_token import ClinicState, change_token, patient_token
 from services.errors import Forbidden
-from services.field_encryption import FieldCipher, field_cipher
+from services.field_encryption import FieldCipher
 from services.record_create import NewRecord, create_record
 from services.record_inactivate import inactivate_record
 from services.visit_create import NewVisit, create_visit
@@ -32,11 +32,6 @@ def token(databases: Databases) -> Token:
     """Nothing is kept between two questions."""
     clinic = ClinicState(databases, kept_seconds=0)
     return lambda person: change_token(databases, clinic, person.actor, KEY)
-
-
-@pytest.fixture
-def cipher(settings: Settings) -> FieldCipher:
-    return field_cipher(settings)
 
 
 def changed(token: Token, people: dict[str, Person], act: Callable[[], object]) -> set[str]:

@@ -9,19 +9,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select, update
 
-from config import Principal, Settings
+from config import Principal
 from models import IdempotencyKey, Patient
 from models.engine import Databases
 from services.errors import Invalid
-from services.field_encryption import FieldCipher, field_cipher
+from services.field_encryption import FieldCipher
 from services.idempotency import claim, digest_of, remember
 from services.patient_create import create_patient
 from tests.factories.cast import Cast, Person
-
-
-@pytest.fixture(scope="module")
-def cipher(settings: Settings) -> FieldCipher:
-    return field_cipher(settings)
 
 
 def create_once(databases: Databases, cipher: FieldCipher, person: Person, key: str, name: str) -> uuid.UUID:

@@ -19,7 +19,7 @@ from services.errors import (
     Forbidden,
     Invalid,
 )
-from services.field_encryption import FieldCipher, field_cipher
+from services.field_encryption import FieldCipher
 from services.patient_create import create_patient
 from services.patient_fields import content_of, open_content
 from services.patient_get import get_patient
@@ -42,11 +42,6 @@ EVERYTHING: dict[str, Any] = {
     "email": "dora@example.org",
     "address": "Rua A, 1\nSão Paulo",
 }
-
-
-@pytest.fixture(scope="module")
-def cipher(settings: Settings) -> FieldCipher:
-    return field_cipher(settings)
 
 
 def create_with(databases: Databases, cipher: FieldCipher, person: Person, content: dict[str, Any]) -> None:

@@ -7,22 +7,17 @@ import uuid
 import pytest
 from sqlalchemy import select
 
-from config import Principal, Settings
+from config import Principal
 from models import AuditOutbox
 from models.engine import Databases
 from services.errors import (
     Forbidden,
     NotFound,
 )
-from services.field_encryption import FieldCipher, field_cipher
+from services.field_encryption import FieldCipher
 from services.patient_get import get_patient
 from tests.factories.cast import Cast, Person, make_cpf
 from tests.services.patients_at_the_desk import read, register
-
-
-@pytest.fixture(scope="module")
-def cipher(settings: Settings) -> FieldCipher:
-    return field_cipher(settings)
 
 
 def test_everybody_sees_what_the_table_says(databases: Databases, cast: Cast, cipher: FieldCipher) -> None:

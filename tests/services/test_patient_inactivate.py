@@ -18,15 +18,10 @@ from services.errors import (
     Invalid,
     NotFound,
 )
-from services.field_encryption import FieldCipher, field_cipher
+from services.field_encryption import FieldCipher
 from services.patient_inactivate import inactivate_patient, restore_patient
 from tests.factories.cast import Cast, Person, make_patient
 from tests.services.patients_at_the_desk import change, read, register
-
-
-@pytest.fixture(scope="module")
-def cipher(settings: Settings) -> FieldCipher:
-    return field_cipher(settings)
 
 
 def test_inactivation_takes_a_reason_and_can_be_undone(databases: Databases, cast: Cast, cipher: FieldCipher) -> None:

@@ -26,11 +26,6 @@ from services.patient_list import PatientSearch, list_patients, name_words, sear
 from tests.factories.cast import Cast, Person, join_team, make_cpf, make_patient, make_person
 
 
-@pytest.fixture(scope="module")
-def cipher(settings: Settings) -> FieldCipher:
-    return field_cipher(settings)
-
-
 def find(databases: Databases, cipher: FieldCipher, person: Person, **search: Any) -> list[dict[str, Any]]:
     page = search_patients(databases, person.actor, cipher, PatientSearch(**search), limit=100)
     rows: list[dict[str, Any]] = json.loads(page.data)

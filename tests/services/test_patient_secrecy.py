@@ -5,20 +5,15 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from config import Principal, Settings
+from config import Principal
 from models import Patient
 from models.engine import Databases
 from services.errors import (
     ServiceError,
 )
-from services.field_encryption import FieldCipher, field_cipher
+from services.field_encryption import FieldCipher
 from tests.factories.cast import Cast, make_cpf
 from tests.services.patients_at_the_desk import change, register
-
-
-@pytest.fixture(scope="module")
-def cipher(settings: Settings) -> FieldCipher:
-    return field_cipher(settings)
 
 
 def test_security_23_a_dump_of_every_table_contains_no_cpf_or_cns(

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from config import Principal, Settings
+from config import Principal
 from models.engine import Databases
 from services.errors import (
     Forbidden,
@@ -16,15 +16,10 @@ from services.errors import (
     PreconditionRequired,
     StaleVersion,
 )
-from services.field_encryption import FieldCipher, field_cipher
+from services.field_encryption import FieldCipher
 from services.patient_update import may_update_patient
 from tests.factories.cast import Cast, make_cpf
 from tests.services.patients_at_the_desk import change, events, members, read, register
-
-
-@pytest.fixture(scope="module")
-def cipher(settings: Settings) -> FieldCipher:
-    return field_cipher(settings)
 
 
 def test_update_needs_the_version_and_names_what_conflicts(

@@ -11,7 +11,7 @@ import pytest
 from config import Principal, Settings
 from models.engine import Databases
 from services.errors import Conflict, Forbidden, Gone, Invalid, NotFound, PreconditionRequired, StaleVersion
-from services.field_encryption import FieldCipher, field_cipher
+from services.field_encryption import FieldCipher
 from services.record_close import close_record
 from services.record_create import NewRecord, create_record
 from services.record_get import get_record
@@ -23,11 +23,6 @@ from services.record_view import record_etag, show_record
 from tests.factories.cast import Cast, Person, make_patient
 
 CLINICAL = {"diagnosis": "Hipertensão arterial", "treatment": "Losartana 50 mg", "notes": "Retorno em 30 dias"}
-
-
-@pytest.fixture(scope="module")
-def cipher(settings: Settings) -> FieldCipher:
-    return field_cipher(settings)
 
 
 def write(

@@ -12,7 +12,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from config import Principal, Settings
+from config import Principal
 from models import ApiToken, AuditOutbox, Notification, PasswordLink, Role, RoleRequest, RoleVersion, User, new_id
 from models import Session as SessionRow
 from models.engine import Databases
@@ -21,7 +21,7 @@ from services.audit_event import SYSTEM, Origin
 from services.authenticate import find_token
 from services.council_number import normal_council
 from services.errors import Conflict, Forbidden, Invalid, NotFound
-from services.field_encryption import FieldCipher, field_cipher
+from services.field_encryption import FieldCipher
 from services.password_link_request import reset_password
 from services.role_decide import approve_role, decline_role
 from services.role_remove import remove_role
@@ -32,11 +32,6 @@ from services.user_disable import disable_user
 from services.user_enable import enable_user
 from services.user_invite import Invited, invite_user
 from tests.factories.cast import Cast, make_cpf, make_person
-
-
-@pytest.fixture
-def cipher(settings: Settings) -> FieldCipher:
-    return field_cipher(settings)
 
 
 def in_session(actor: Actor) -> Actor:

@@ -12,24 +12,19 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from config import Principal, Settings
+from config import Principal
 from models import Role, RoleVersion, User, UserRole, UserVersion
 from models.engine import Databases
 from services.actor import Actor
 from services.audit_event import SYSTEM
 from services.errors import Conflict, Forbidden, Invalid, NotFound
-from services.field_encryption import FieldCipher, field_cipher
+from services.field_encryption import FieldCipher
 from services.password import check_password, common_passwords, hash_password, is_common, verify_password
 from services.user_create import MadeUser, create_user
 from services.user_disable import disable_user
 from tests.factories.cast import Cast
 
 PASSWORD = "cavalo certo bateria grampo"
-
-
-@pytest.fixture
-def cipher(settings: Settings) -> FieldCipher:
-    return field_cipher(settings)
 
 
 @pytest.fixture

@@ -29,11 +29,6 @@ from services.visit_list import list_visits
 from tests.factories.cast import Cast, Person, join_team, make_patient, make_person
 
 
-@pytest.fixture(scope="module")
-def cipher(settings: Settings) -> FieldCipher:
-    return field_cipher(settings)
-
-
 @pytest.fixture
 def patient_id(databases: Databases, settings: Settings) -> uuid.UUID:
     """A patient with nobody on the team."""
