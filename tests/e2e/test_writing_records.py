@@ -204,6 +204,31 @@ def test_security_04_a_draft_sent_once_more_is_no_sign_of_life(open_as: OpenAs, 
     assert signs == [True, False, False, True, False]
 
 
+def test_a_draft_that_is_refused_is_sent_again_with_the_next_letter_and_not_before(
+    open_as: OpenAs, patient_id: uuid.UUID
+) -> None:
+    page = open_as("doctor", "/password")
+    page.clock.install()
+    page.goto(f"{NEW}?patientId={patient_id}")
+    sent: list[str] = []
+
+    def refuse(route: Route) -> None:
+        sent.append(route.request.method)
+        route.fulfill(status=422, body="")
+
+    page.route("**/drafts", refuse)
+    title = page.get_by_label("Título")
+    with page.expect_request("**/drafts"):
+        title.press_sequentially("Recusado")
+        page.clock.run_for(2_500)
+    expect(page.locator("[data-says=refused]")).to_be_visible()
+    page.clock.run_for(60_000)
+    assert len(sent) == 1
+    with page.expect_request("**/drafts"):
+        title.press_sequentially("!")
+        page.clock.run_for(2_500)
+
+
 @pytest.fixture
 def tab(chromium: Chromium, site: LiveServer) -> Iterator[Page]:
     """A tab of nobody's yet. It, and those it opens, are listened to like any other."""

@@ -17,6 +17,7 @@
   let isLeaving = false; // the text is being saved as a record, or thrown away on purpose
   let needsToken = false; // the session that this form was shown in has ended
   let hasRetried = false;
+  let isRefused = false; // as it is: sent again once something else is typed, not every few seconds for ever
 
   const formNow = () => document.querySelector("form[data-drafts]");
   const isDirty = () => typed !== kept && !isLeaving && formNow() !== null;
@@ -66,7 +67,7 @@
       saveSoon(AGAIN_MS);
     } finally {
       isSaving = false;
-      if (isDirty()) saveSoon(AFTER_MS);
+      if (isDirty() && !isRefused) saveSoon(AFTER_MS);
     }
   }
 
@@ -88,7 +89,10 @@
     } else if (answer.status === 429 || answer.status >= 500) {
       say("unreachable");
       saveSoon(1000 * Number(answer.headers.get("Retry-After") || 0) || AGAIN_MS);
-    } else if (answer.status !== 403 || hasRetried) say("refused");
+    } else if (answer.status !== 403 || hasRetried) {
+      isRefused = true;
+      say("refused");
+    }
   }
 
   // Signing in again changed the session, and with it what its forms must carry. True when the form has it now.
@@ -102,6 +106,7 @@
   function wrote(event) {
     if (!event.target.form || event.target.form !== formNow()) return;
     typed += 1;
+    isRefused = false;
     saveSoon(AFTER_MS);
   }
 
