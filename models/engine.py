@@ -110,6 +110,10 @@ class Databases:
             raw.give_back(connection)
             self._bound_idle()
 
+    def holding(self, principal: str, connection: RawConnection) -> Databases:
+        """These databases, but that ``principal``'s raw connection is ``connection``, which stays open."""
+        return _Holding(self, principal, connection)
+
     def _bound_idle(self) -> None:
         kept = list(self._raw.values())
         while sum(map(len, kept)) > 2 * self._pool_size:
@@ -122,3 +126,26 @@ class Databases:
             raw.close()
         self._engines.clear()
         self._raw.clear()
+
+
+class _Holding(Databases):
+    """Another's engines and connections, and one connection that stays with its holder."""
+
+    def __init__(self, others: Databases, principal: str, connection: RawConnection) -> None:
+        self._others = others
+        self._principal = principal
+        self._connection = connection
+
+    def engine(self, principal: str) -> Engine:
+        return self._others.engine(principal)
+
+    @contextmanager
+    def autocommit(self, principal: str) -> Iterator[RawConnection]:
+        if principal == self._principal:
+            yield self._connection
+        else:
+            with self._others.autocommit(principal) as connection:
+                yield connection
+
+    def dispose(self) -> None:
+        self._others.dispose()

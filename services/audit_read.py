@@ -131,10 +131,10 @@ def page(
     if scope is not None:
         values |= scope.parameters
     statement = _page_statement(conditions, scope)
-    with connection.cursor(row_factory=dict_row) as cursor:
-        # Planned for its values every time: ten ids and ten thousand want different plans.
-        cursor.execute(statement, values, prepare=False)
-        return cursor.fetchall()
+    # With its values in the text it is planned for them, which ``plan_cache_mode`` would prevent otherwise: ten ids
+    # and ten thousand want different plans.
+    with psycopg.ClientCursor(connection, row_factory=dict_row) as cursor:
+        return cursor.execute(statement, values).fetchall()
 
 
 def _page_statement(conditions: list[str], scope: Scope | None) -> str:

@@ -6,6 +6,7 @@ page. A text without variables is the same every time; one with them is formatte
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,13 +18,19 @@ TEXTS_MAX = 8192  # twice what both languages hold; beyond, the one not said for
 
 
 def register_phrases(app: Flask) -> None:
-    app.jinja_env.globals.update(_=phrase, gettext=phrase, ngettext=counted_phrase)
+    app.jinja_env.globals.update(_=phrase, gettext=phrase, ngettext=counted_phrase, N_=str)
+    app.jinja_env.filters["translated"] = translated
 
 
 def phrase(text: str, /, **variables: Any) -> Markup:
     """``text`` translated, ``%(name)s`` filled in and escaped. Like Jinja's, always a format: ``%%`` is a ``%``."""
     language = _language()
     return _translated(language, text) % variables if variables else _finished(language, text)
+
+
+def translated(texts: Mapping[str, str]) -> dict[str, Markup]:
+    """Codes and their texts, which ``N_`` marked for the catalogue, in the reader's language."""
+    return {code: phrase(text) for code, text in texts.items()}
 
 
 def counted_phrase(one: str, many: str, num: int, /, **variables: Any) -> Markup:

@@ -14,7 +14,7 @@ from web.app import TEMPLATES
 
 WORD = re.compile(r"[^\W\d_]{2,}")
 ATTRIBUTES = {"aria-label", "aria-description", "title", "placeholder", "alt", "label", "data-too-large"}
-TRANSLATES = {"_", "gettext", "ngettext", "pgettext"}
+TRANSLATES = {"_", "N_", "gettext", "ngettext", "pgettext"}
 # Names, which no language translates.
 NAMES = {"Sigilo", "CPF", "CNS", "CID", "API", "JSON", "OpenAPI", "PostgreSQL", "Redis", "FHIR", "CSV", "Synthea"}
 UNITS = {"ms", "min", "kB", "MB", "GB", "MiB"}

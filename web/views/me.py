@@ -12,6 +12,7 @@ from services.access_log import list_accesses
 from services.account_get import get_account
 from services.actor import Actor
 from services.allergy_list import list_allergies
+from services.audited_read import together
 from services.patient_get import get_patient
 from services.permissions import Permission
 from services.record_list import RecordFilters, list_records
@@ -69,19 +70,20 @@ def _own_record(actor: Actor, patient_id: uuid.UUID) -> dict[str, Any]:
     """Who one is to the clinic, what is written about one, and when one was there: each read audited as ever."""
     here = runtime()
     filters = RecordFilters(patient_id=patient_id)
-    records = list_records(here.databases, actor, filters, limit=SHOWN_RECORDS)
-    visits = [
-        visit
-        for status in (None, "DONE")
-        for visit in orjson.loads(list_visits(here.databases, actor, status=status, limit=SHOWN_VISITS).data)
-    ]
-    return {
-        "patient": orjson.loads(get_patient(here.databases, actor, here.cipher, patient_id).data),
-        "allergies": orjson.loads(list_allergies(here.databases, actor, patient_id).data),
-        "records": orjson.loads(records.data),
-        "has_more_records": records.next_cursor is not None,
-        "visits": visits[:SHOWN_VISITS],
-    }
+    with together(here.databases, actor) as databases:
+        records = list_records(databases, actor, filters, limit=SHOWN_RECORDS)
+        visits = [
+            visit
+            for status in (None, "DONE")
+            for visit in orjson.loads(list_visits(databases, actor, status=status, limit=SHOWN_VISITS).data)
+        ]
+        return {
+            "patient": orjson.loads(get_patient(databases, actor, here.cipher, patient_id).data),
+            "allergies": orjson.loads(list_allergies(databases, actor, patient_id).data),
+            "records": orjson.loads(records.data),
+            "has_more_records": records.next_cursor is not None,
+            "visits": visits[:SHOWN_VISITS],
+        }
 
 
 SELF = Guard(Permission.SELF)
