@@ -25,7 +25,7 @@ FIELD = "csrf_token"
 UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 FOREIGN_SITES = frozenset({"cross-site", "same-site"})
 FROM_ELSEWHERE = "This request was started by another site, so nothing was done."
-NO_TOKEN = "This form is out of date or was not ours. Load the page again and repeat."  # noqa: S105
+OUT_OF_DATE = "This form was out of date, so nothing was done. Press its button again, or else load the page again."
 
 
 def session_cookie(settings: Settings) -> str:
@@ -125,4 +125,4 @@ def require_token(protect: CSRFProtect) -> None:
     try:
         protect.protect()
     except CSRFError as error:
-        raise Forbidden(NO_TOKEN) from error
+        raise Forbidden(OUT_OF_DATE) from error

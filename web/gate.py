@@ -19,7 +19,7 @@ from web.client_address import client_address, is_trusted_proxy
 from web.cors import add_cors_headers, answer_preflight, is_preflight
 from web.csrf import UNSAFE_METHODS, refuse_foreign_sites, require_token, session_cookie
 from web.guards import Limit, Route, route_table
-from web.htmx import go
+from web.htmx import MAIN, go, target
 from web.limiter import choose_bucket, note_decision, spend_api_quota
 from web.problems import wants_page
 from web.request_log import log_request, real
@@ -32,6 +32,7 @@ CHANGE_PASSWORD = "Change the password you were given before anything else: sign
 # and whose it is, acting as what: a page of somebody else, or of another role, must not go on with it.
 SESSION_HEADER = "Sigilo-Session"
 STEP_UP = "Type your password again first: at /step-up."
+STEP_UP_BESIDE = "Type your password again first, in another tab; then press the button again."
 # What somebody with a password given by others may still do.
 BEFORE_CHANGE = frozenset({"account.password", "account.change_password", "account.logout", "account.language"})
 
@@ -126,6 +127,8 @@ class Gate:
             return None
         if route.is_api:
             raise StepUpRequired(STEP_UP)
+        if target() == MAIN:  # a form with text in it, which going to another page would lose
+            raise StepUpRequired(STEP_UP_BESIDE)
         back = request.path if request.method == "GET" else _page_of_form()
         return go(f"/step-up?next={quote(back)}")
 

@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from web.shell import shell_context
 
+MAIN = "main"  # id of the element with a page's content; see templates/layouts
 DONE = "done"  # names the toast that the page after a redirect shows; see templates/components/toast.html
 
 
@@ -29,10 +30,14 @@ def target() -> str | None:
 
 
 def show(page: str, fragments: Mapping[str, str] | None = None, /, *, status: int = 200, **context: Any) -> Response:
-    """Render ``page``, or for htmx the one of ``fragments`` (element id → template) that it will replace."""
-    fragment = (fragments or {}).get(target() or "") if is_htmx() else None
+    """Render ``page``, or for htmx the one of ``fragments`` (element id → template) that it will replace; of the page
+    itself the content alone where that is what it replaces."""
+    wanted = target() if is_htmx() else None
+    fragment = (fragments or {}).get(wanted or "")
     if fragment is not None:
         return make_response(render_template(fragment, **context), status)
+    if wanted == MAIN:
+        return make_response(render_template(page, only_main=True, **context), status)
     return make_response(render_template(page, **shell_context(), **context), status)
 
 

@@ -68,7 +68,7 @@ def problem(
     """The answer for ``status``: problem+json, or an HTML page when a browser asked for one."""
     if wants_page() or is_fragment():
         retry_after = (headers or {}).get("Retry-After")
-        answer = Response(error_page(status, detail, retry_after), status, mimetype="text/html")
+        answer = Response(error_page(status, detail, retry_after, name), status, mimetype="text/html")
         show_again(answer, into="problems")
     else:
         body = {
@@ -84,15 +84,16 @@ def problem(
     return answer
 
 
-def error_page(status: int, detail: str, retry_after: str | None = None) -> str:
+def error_page(status: int, detail: str, retry_after: str | None = None, name: str = "about:blank") -> str:
     """A page, or the part of one that htmx puts into an open page, that says what happened; a plainer one when
     even that can't be rendered. Sentences of services explain a refusal; others add nothing for a person."""
     template = "errors/_problem.html" if is_fragment() else "errors/error.html"
     shown = said(detail) if status in EXPLAINED else None
     try:
         return render_template(
-            template, status=status, detail=shown, request_id=g.get("request_id"), retry_after=retry_after
-        )
+            template, status=status, detail=shown, request_id=g.get("request_id"), retry_after=retry_after,
+            asks_password=name == "step-up-required",
+        )  # fmt: skip
     except Exception:  # an error page must not fail
         log.exception("error_page_failed")
         return f"<!doctype html><title>{status}</title><h1>{status} {HTTPStatus(status).phrase}</h1>"

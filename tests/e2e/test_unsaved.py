@@ -10,8 +10,10 @@ from playwright.sync_api import Dialog, Page, expect
 
 from config import Settings
 from models.engine import Databases
-from tests.e2e.conftest import OpenAs
+from tests.e2e.conftest import OpenAs, sign_in
+from tests.factories.browser_session import open_session
 from tests.factories.cast import Cast, join_team, make_patient
+from tests.web.live_server import LiveServer
 
 
 @pytest.fixture
@@ -105,3 +107,34 @@ def test_choices_count_as_text_does(open_as: OpenAs, patient_id: uuid.UUID) -> N
     page.get_by_role("link", name="Início").click()
     page.wait_for_url(re.compile("/$"))
     assert answers.asked == 1
+
+
+@pytest.mark.parametrize("path", ["/visits/new/{patient_id}", "/patients/{patient_id}/edit"])
+def test_a_refused_form_keeps_its_text_and_is_sent_again(
+    open_as: OpenAs, site: LiveServer, databases: Databases, cast: Cast, patient_id: uuid.UUID, path: str
+) -> None:
+    """Signing in anew, in another tab, makes the tokens of this one's forms old."""
+    page = open_as("doctor", path.format(patient_id=patient_id))
+    field = page.get_by_label("Motivo da vinda" if "visits" in path else "Nome da mãe")
+    field.press_sequentially("Dor de cabeça")
+    sign_in(page.context, site, open_session(databases, cast.doctor))
+    save = page.locator("main button[type=submit]").last
+    with page.expect_response("**/live/form-token"):
+        save.click()
+    expect(page.locator("#problems")).to_contain_text("Aperte o botão de novo")
+    expect(field).to_have_value("Dor de cabeça")
+    save.click()
+    page.wait_for_url(re.compile(rf"/(patients/{patient_id})?$"))
+
+
+def test_what_came_back_wrong_takes_the_place_of_the_page_and_can_be_sent_without_a_script(
+    open_as: OpenAs, patient_id: uuid.UUID
+) -> None:
+    for scripted in (True, False):
+        page = open_as("doctor", f"/patients/{patient_id}/edit", java_script_enabled=scripted)
+        page.get_by_label("CPF").fill("11111111111")
+        page.get_by_role("button", name="Salvar", exact=True).click()
+        expect(page.locator("#form-errors")).to_contain_text("CPF")
+        expect(page.get_by_label("CPF")).to_have_value("11111111111")
+        assert page.locator("main").count() == 1
+        assert page.title().startswith("Corrigir a identificação")

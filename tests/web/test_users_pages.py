@@ -242,6 +242,11 @@ def test_security_06_role_changes_and_tokens_ask_for_the_password_again(
         assert (answer.status_code, answer.headers["Location"]) == (303, f"/step-up?next={user}/roles")
     as_htmx = browser.post(f"{user}/roles", {}, form="/password", headers={"HX-Request": "true"})
     assert (as_htmx.status_code, as_htmx.headers["HX-Redirect"]) == (204, "/step-up?next=/")
+    # A form with text in it stays, and so does its text: the password is typed in another tab.
+    kept = {"HX-Request": "true", "HX-Target": "main#main"}
+    in_place = browser.post(f"{user}/roles", {}, form="/password", headers=kept)
+    assert (in_place.status_code, in_place.headers["HX-Retarget"]) == (403, "#problems")
+    assert 'href="/step-up" target="_blank"' in in_place.get_data(as_text=True)
     refused = browser.client.post(f"{user}/roles", headers={"Sec-Fetch-Site": "same-origin"})
     assert refused.status_code == 403, "without a form's token there is not even the question"
 

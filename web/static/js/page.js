@@ -62,4 +62,11 @@
   // A form that came back with errors: the reader starts at what is wrong.
   const errors = document.getElementById("form-errors");
   if (errors) errors.focus();
+  document.addEventListener("htmx:after:swap", (event) => {
+    const main = document.getElementById("main");
+    if (event.detail.ctx.target !== main) return;
+    const start = main.querySelector("#form-errors, [aria-invalid=true]") || main;
+    scrollTo(0, 0);
+    start.focus();
+  });
 })();

@@ -3,6 +3,12 @@
 // "unreachable". "sigilo:session" tells session.js what the answer says of the new session.
 "use strict";
 
+// A form that was refused for its token is sent again by its person: by then it has one that fits.
+document.addEventListener("htmx:after:request", (event) => {
+  const { response, sourceElement } = event.detail.ctx;
+  if (response && response.status === 403 && sourceElement.matches("form")) window.sigilo.renewToken();
+});
+
 window.sigilo = {
   async renewToken() {
     try {
