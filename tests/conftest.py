@@ -23,7 +23,19 @@ from tests.factories.cast import Cast, make_cast
 from tests.servers import DatabaseServer, database_server, redis_server
 from web.app import make_app
 
+# Modules that take longest, which begin first: a worker that met one of them last would keep the others waiting.
+LONGEST = (
+    "embedded/test_run.py", "e2e/test_accessibility.py", "web/test_access_matrix_pages.py", "web/test_sessions.py",
+    "import_export/test_sources_counts.py", "e2e/test_writing_records.py", "import_export/test_import_jobs.py",
+    "tasks/test_worker.py", "web/test_access_matrix.py", "import_export/test_export.py", "e2e/test_records.py",
+)  # fmt: skip
+TESTS = Path(__file__).resolve().parent
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ WORKERS = ("--queues audit", "--exclude-queues audit", "scheduler")
 START_SECONDS = 60.0
 STOP_SECONDS = 40.0
 # What a developer's shell may hold and a start of ours must not take over.
-FOREIGN = re.compile(r"DATABASE_URL|REDIS_URL|SECRET_KEY|FIELD_KEY|AUDIT_SIGNING_KEY|SIGILO_|PUBLIC_URL|COV_")
+FOREIGN = re.compile(r"DATABASE_URL|REDIS_URL|SECRET_KEY|FIELD_KEY|AUDIT_SIGNING_KEY|SIGILO_|PUBLIC_URL|COV")
 
 
 def free_port() -> int:

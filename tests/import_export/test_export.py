@@ -32,6 +32,8 @@ from tests.import_export.conftest import Clinic
 from tests.import_export.fhir_samples import as_lines, bundle, encounter, patient, whole_bundle
 from tests.servers import DatabaseServer
 
+pytestmark = pytest.mark.no_cover  # ten thousand rows take the same way as ten
+
 Write = Callable[..., Path]
 FORMATS = ("fhir", "csv")
 HARD_TEXT = "=SOMA(A1)\r\nlinha 2; \"aspas\", 'apóstrofo'\t\x07\x1b fim 😀 \u202e{{x}} zebra"

@@ -9,6 +9,8 @@ import pytest
 
 from tests.import_export.conftest import Clinic
 
+pytestmark = pytest.mark.no_cover  # ten thousand rows take the same way as ten
+
 # path → patients, records, allergies, refusals (of synthea-bulk the file of notes, which is no FHIR)
 COUNTS = {
     "mapped": (116, 3_611, 0, 0),
