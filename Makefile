@@ -22,7 +22,10 @@ run: $(INSTALLED) ## Run everything on 127.0.0.1:$PORT (8000) until Ctrl-C; stat
 
 test: $(INSTALLED) ## Run all tests, browser tests included
 	@scripts/install-chromium
-	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --fail-under=90
 
 test-pg15: $(INSTALLED) ## Run the tests of schema, roles, search and audit on Debian's PostgreSQL 15
 	@scripts/install-postgresql-15

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -268,13 +268,17 @@ def audit() -> None:
 @click.option("--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="A checkpoint kept elsewhere: finds a cut tail too.")  # fmt: skip
 @click.option("--key", "keys", multiple=True, help="A verifier key to trust; AUDIT_SIGNING_KEY's own by default.")
-def audit_verify(checkpoint: Path | None, keys: tuple[str, ...]) -> None:
+@click.option("--export", "exported", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Verify a file that `audit export` wrote, with no servers: --key says whom to trust.")  # fmt: skip
+def audit_verify(checkpoint: Path | None, keys: tuple[str, ...], exported: Path | None) -> None:
     """Recompute the whole chain. Exit code 1 when anything was edited, deleted or moved."""
-    from services.audit_verify import verify
+    from services.audit_verify import verify, verify_file
 
-    settings = running_settings()
     with progress_of("Verifying") as progress:
-        report = verify(settings, checkpoint=checkpoint, keys=keys, progress=progress)
+        if exported is not None:
+            report = verify_file(exported, keys, checkpoint=checkpoint, progress=progress)
+        else:
+            report = verify(running_settings(), checkpoint=checkpoint, keys=keys, progress=progress)
     click.echo(str(report))
     if not report.is_intact:
         raise click.exceptions.Exit(1)
@@ -289,6 +293,42 @@ def audit_checkpoint() -> None:
     with session_as(settings, Principal.WORKER) as session:
         note = write_checkpoint(session, signer_of(settings))
     click.echo(note, nl=False)
+
+
+@audit.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def audit_export(file: Path) -> None:
+    """Write the whole trail to FILE (packed where its name ends in .gz), for `audit verify --export` anywhere."""
+    from services.audit_file import write_file
+
+    settings = running_settings()
+    with progress_of("Exporting") as progress:
+        count = write_file(settings, file, progress=progress)
+    click.echo(f"{count} events written to {file}")
+
+
+@audit.command("prove")
+@click.argument("event")
+def audit_prove(event: str) -> None:
+    """Print the proof that EVENT (its id or sequence) is in the trail that was signed, for `audit check`."""
+    from services.audit_prove import prove
+
+    click.echo(prove(running_settings(), event), nl=False)
+
+
+@audit.command("check")
+@click.argument("proof", type=click.File(encoding="utf-8"))
+@click.option("--key", "keys", multiple=True, required=True, help="A verifier key to trust, as `audit key` prints it.")
+def audit_check(proof: IO[str], keys: tuple[str, ...]) -> None:
+    """Check a PROOF of `audit prove` (- reads standard input) with the public key alone, and print its event."""
+    from services.audit_checkpoint import trusted_keys
+    from services.audit_prove import check
+
+    proven = check(proof.read(), trusted_keys(keys))
+    click.echo(proven.event.decode())
+    click.echo(
+        f"Event {proven.sequence} of the {proven.checkpoint.sequence} that {proven.checkpoint.origin} signed.", err=True
+    )
 
 
 @audit.command("key")

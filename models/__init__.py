@@ -1,6 +1,6 @@
 """The clinic's data, one file per concept. Importing this package registers every table."""
 
-from models.audit import AuditCheckpoint, AuditLog, AuditOutbox
+from models.audit import AuditCheckpoint, AuditLog, AuditOutbox, AuditTreeNode
 from models.base import Base, new_id
 from models.care_team import BreakGlassGrant, CareTeamMember, Notification
 from models.import_job import ImportFile, ImportJob, ImportReject
@@ -19,6 +19,7 @@ __all__ = [
     "AuditCheckpoint",
     "AuditLog",
     "AuditOutbox",
+    "AuditTreeNode",
     "Base",
     "BreakGlassGrant",
     "CareTeamMember",

@@ -10,7 +10,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Index, Uuid, text
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Index, SmallInteger, Uuid, text
 from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -92,11 +92,33 @@ class AuditLog(EventColumns, Base):
 
 
 class AuditCheckpoint(Base):
-    """A signed statement of the trail's head: ``sequence`` events, ending in ``hash``."""
+    """A signed statement of the trail's head: ``sequence`` events, the newest with the chain hash ``hash``, in a Merkle
+    tree with the root ``root``. ``frontier`` is what the tree grows on from (services/merkle.py)."""
 
     __tablename__ = "audit_checkpoints"
 
     sequence: Mapped[int] = mapped_column(BigInteger(), primary_key=True, autoincrement=False)
     hash: Mapped[bytes]
+    root: Mapped[bytes | None]
+    frontier: Mapped[bytes | None]
     note: Mapped[str]
     created_at: Mapped[CreatedAt]
+
+    __table_args__ = (
+        CheckConstraint(
+            "(root IS NULL) = (frontier IS NULL) AND octet_length(root) = 32 AND octet_length(frontier) % 32 = 0",
+            "tree_shape",
+        ),
+    )
+
+
+class AuditTreeNode(Base):
+    """The root of a perfect subtree of 2^level events, the ``position``-th of its level from 0."""
+
+    __tablename__ = "audit_tree_nodes"
+
+    level: Mapped[int] = mapped_column(SmallInteger(), primary_key=True, autoincrement=False)
+    position: Mapped[int] = mapped_column(BigInteger(), primary_key=True, autoincrement=False)
+    hash: Mapped[bytes]
+
+    __table_args__ = (CheckConstraint("octet_length(hash) = 32", "hash_length"),)

@@ -1,54 +1,70 @@
 """Checkpoints: signed statements of the trail's head, to be kept where the database's administrator can't reach.
 
-A checkpoint is a signed note (``services/signed_note.py``) over three lines: the origin, which names this
-installation's chain; the sequence of the newest event; and its chain hash in base64. Whoever holds one can
-tell later whether everything up to that event is still what it was.
+A checkpoint is a signed note (``services/signed_note.py``) over four lines, the first three as C2SP tlog-checkpoint has
+them: the origin, which names this installation's trail; the number of events; the root of the Merkle tree over them in
+base64 (``services/merkle.py``); and ``chain-hash``, a space and the newest event's chain hash in base64. Whoever holds
+one can tell later whether everything up to that event is still what it was, and check a proof of any one event.
+
+The first ones had three lines, with the chain hash for a root: they hold for the chain alone.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import psycopg
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from config import Settings, decode_key
 from models import AuditCheckpoint, AuditLog
 from services.audit_chain import HASH_BYTES
-from services.errors import Conflict
+from services.audit_tree import grow, packed
+from services.errors import Conflict, Invalid
 from services.signed_note import NoteError, Signer, VerifierKey, open_note
 
 PATH = "/audit-chain"
+LOCK = 7_164_011  # one checkpoint at a time
+# SQL boolean: something is sealed that no checkpoint covers.
+UNSIGNED = (
+    "EXISTS (SELECT FROM audit_trail WHERE sequence > (SELECT coalesce(max(sequence), 0) FROM audit_checkpoints))"
+)
+
+
+CHAIN = "chain-hash "
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """``sequence`` events, the newest of which has the chain hash ``hash``."""
+    """``sequence`` events, the newest of which has the chain hash ``hash``, in a tree with the root ``root``."""
 
     origin: str
     sequence: int
     hash: bytes
+    root: bytes | None = None
 
     def text(self) -> str:
-        return f"{self.origin}\n{self.sequence}\n{base64.b64encode(self.hash).decode()}\n"
+        chain = base64.b64encode(self.hash).decode()
+        if self.root is None:
+            return f"{self.origin}\n{self.sequence}\n{chain}\n"
+        return f"{self.origin}\n{self.sequence}\n{base64.b64encode(self.root).decode()}\n{CHAIN}{chain}\n"
 
     @classmethod
     def parse(cls, text: str) -> Checkpoint:
-        """A checkpoint from a note's text; lines after the third are for later versions. Raises NoteError."""
+        """A checkpoint from a note's text; lines after the fourth are for later versions. Raises NoteError."""
         lines = text.split("\n")
         if len(lines) < 4 or not lines[0] or not (lines[1].isascii() and lines[1].isdigit()):
             raise NoteError("this note is no checkpoint: it has no origin, sequence and hash")
-        try:
-            head = base64.b64decode(lines[2], validate=True)
-        except (binascii.Error, ValueError):
-            head = b""
-        if len(head) != HASH_BYTES or int(lines[1]) < 1 or lines[1].startswith("0"):
+        has_root = lines[3].startswith(CHAIN)
+        first, chain = _hash(lines[2]), _hash(lines[3].removeprefix(CHAIN)) if has_root else None
+        if first is None or (has_root and chain is None) or int(lines[1]) < 1 or lines[1].startswith("0"):
             raise NoteError("this note is no checkpoint: its sequence or hash is malformed")
-        return cls(lines[0], int(lines[1]), head)
+        sequence = int(lines[1])
+        return cls(lines[0], sequence, first) if chain is None else cls(lines[0], sequence, chain, first)
 
     @classmethod
     def open(cls, note: str, keys: list[VerifierKey]) -> Checkpoint:
@@ -73,25 +89,52 @@ def public_key(settings: Settings) -> str:
     return str(signer_of(settings).verifier)
 
 
+def trusted_keys(keys: Sequence[str]) -> list[VerifierKey]:
+    """The keys that somebody names. Raises Invalid."""
+    try:
+        return [VerifierKey.parse(key) for key in keys]
+    except NoteError as error:
+        raise Invalid(str(error)) from None
+
+
 def write_checkpoint(session: Session, signer: Signer) -> str:
     """Sign the trail's present head, store the note and return it. A head that was signed before gives its
     first note again.
 
-    ``session`` acts as the worker. Raises Conflict while nothing is sealed, and when the head was signed before
-    with another hash: then the trail is not the one that was signed.
+    ``session`` acts as the worker. Raises Conflict while nothing is sealed, when what was sealed since the last
+    checkpoint does not hold together, and when the head was signed before with another hash: then the trail is not the
+    one that was signed.
     """
-    head = session.execute(
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)  # noqa: S101  (the engine's driver)
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+    newest = session.execute(
         select(AuditLog.sequence, AuditLog.hash).order_by(AuditLog.sequence.desc()).limit(1)
     ).one_or_none()
-    if head is None:
+    if newest is None:
         raise Conflict("The trail is empty: there is nothing to sign yet.")
-    checkpoint = Checkpoint(signer.name, head.sequence, head.hash)
-    session.execute(
-        insert(AuditCheckpoint)
-        .values(sequence=head.sequence, hash=head.hash, note=signer.sign(checkpoint.text()))
-        .on_conflict_do_nothing()
+    signed = session.get(AuditCheckpoint, newest.sequence)
+    if signed is not None and signed.hash != newest.hash:
+        raise Conflict(f"Event {newest.sequence} was signed before with another hash: run `sigilo audit verify`.")
+    if signed is not None:
+        return signed.note
+    head = grow(connection)
+    if head.tree.size != newest.sequence:
+        raise Conflict(f"Event {head.tree.size} was signed and is gone: run `sigilo audit verify`.")
+    root = head.tree.root()
+    note = signer.sign(Checkpoint(signer.name, head.tree.size, head.hash, root).text())
+    row = AuditCheckpoint(
+        sequence=head.tree.size, hash=head.hash, root=root, frontier=packed(head.tree), note=note
     )
-    stored = session.get_one(AuditCheckpoint, head.sequence)
-    if stored.hash != head.hash:
-        raise Conflict(f"Event {head.sequence} was signed before with another hash: run `sigilo audit verify`.")
-    return stored.note
+    session.add(row)
+    session.flush()
+    return note
+
+
+def _hash(text: str) -> bytes | None:
+    """32 bytes from base64, else None."""
+    try:
+        found = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return found if len(found) == HASH_BYTES else None

@@ -20,7 +20,7 @@ from models.engine import Databases
 from models.user import Role
 from services import cursor as cursors
 from services.actor import Actor
-from services.audit_event import UNAUDITED, Event
+from services.audit_event import UNAUDITED, Event, Origin
 from services.audit_scope import Scope, owners_of, scope_of, team_of
 from services.audited_read import event_insert, event_parameters
 from services.errors import Unavailable
@@ -163,7 +163,7 @@ def keep_listed(connection: Connection, rows: Sequence[Row], scope: Scope) -> No
         row["entity_ids"] = [each for each in row["entity_ids"] if owners.get(each) in scope.patients]
 
 
-def write_event(connection: Connection, actor: Actor, event: Event) -> None:
+def write_event(connection: Connection, actor: Actor | Origin, event: Event) -> None:
     """The event of the reading, in the reading's transaction."""
     connection.execute(event_insert(""), event_parameters(actor, event))
 

@@ -20,7 +20,7 @@ from models.engine import Databases
 from models.raw_connection import RawConnection
 from models.user import Role
 from services.actor import Actor
-from services.audit_event import EVENT_COLUMNS, UNAUDITED, Event, event_row
+from services.audit_event import EVENT_COLUMNS, UNAUDITED, Event, Origin, event_row
 from services.errors import ServiceError, Unavailable
 
 
@@ -31,7 +31,7 @@ def event_insert(source: str, **expressions: str) -> str:
     return f"INSERT INTO audit_outbox ({', '.join(EVENT_COLUMNS)}) SELECT {values} {source}"
 
 
-def event_parameters(actor: Actor, event: Event) -> dict[str, Any]:
+def event_parameters(actor: Actor | Origin, event: Event) -> dict[str, Any]:
     """Parameters for ``event_insert``."""
     row = event_row(event, actor)
     if row["changes"] is not None:

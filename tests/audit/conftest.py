@@ -26,7 +26,7 @@ def superuser(server: DatabaseServer, trail_database: str) -> str:
     """URL of a superuser of the emptied database: somebody whom no grant and no policy stops."""
     url = server.superuser_url(trail_database)
     with as_superuser(url) as connection:
-        connection.execute("TRUNCATE audit_trail, audit_outbox, audit_checkpoints, job_runs")
+        connection.execute("TRUNCATE audit_trail, audit_outbox, audit_checkpoints, audit_tree_nodes, job_runs")
     return url
 
 

@@ -18,7 +18,8 @@ from models import new_id
 from models.engine import Databases
 from services.audit_checkpoint import public_key, signer_of, write_checkpoint
 from services.audit_event import EVENT_COLUMNS
-from services.audit_verify import MOST_NAMED, Report, verify
+from services.audit_report import MOST_NAMED, Report
+from services.audit_verify import verify
 from services.errors import Conflict, Invalid
 from tests.audit.trail import as_superuser, drain_all, sealed, write_events
 

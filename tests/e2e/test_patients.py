@@ -126,7 +126,7 @@ def test_the_team_gets_a_colleague_and_the_responsible_doctor_hands_over(
     expect(page.get_by_role("radio")).to_have_count(1)
     page.get_by_role("radio").check()
     page.get_by_role("button", name="Incluir na equipe").click()
-    expect(page.locator(".members")).to_contain_text("Paulo Reis")
+    expect(page.locator(".members b", has_text="Paulo Reis")).to_be_visible()
     page.get_by_label("Quem assume").select_option(label="Paulo Reis · CRM-SP 123456")
     page.get_by_role("button", name="Retirar Ana Moura").click()
     expect(page.get_by_role("button", name="Retirar Ana Moura")).to_have_count(0)

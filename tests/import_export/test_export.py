@@ -32,7 +32,7 @@ from tests.import_export.conftest import Clinic
 from tests.import_export.fhir_samples import as_lines, bundle, encounter, patient, whole_bundle
 from tests.servers import DatabaseServer
 
-pytestmark = pytest.mark.no_cover  # ten thousand rows take the same way as ten
+pytestmark = pytest.mark.unmeasured  # ten thousand rows take the same way as ten
 
 Write = Callable[..., Path]
 FORMATS = ("fhir", "csv")

@@ -17,7 +17,7 @@ from tests.web.signed_in import signed_in
 from web.csrf import UNSAFE_METHODS
 from web.guards import Route, route_table
 
-pytestmark = pytest.mark.no_cover  # every route once more
+pytestmark = pytest.mark.unmeasured  # every route once more
 
 
 def path_of(route: Route) -> str:

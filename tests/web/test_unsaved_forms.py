@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 TEMPLATES = Path(__file__).resolve().parent.parent.parent / "templates"
-FORM = re.compile(r'<form\b[^\n]*?method="post".*?</form>', re.DOTALL)
+FORM = re.compile(r'<form\b[^\n]*?(?:method="post"|sent_to\().*?</form>', re.DOTALL)
 WRITTEN_INTO = re.compile(
     r"\{\{ (area|field|choice|tick)\(|<textarea|<select|type=\"(text|radio|checkbox)\"|_fields.html"
 )
-SAYS = re.compile(r'data-warns|data-drafts|role="search"')
+SAYS = re.compile(r'sent_to\(|data-warns|data-drafts|role="search"')  # sent_to() warns: components/forms.html
 # Passwords are typed anew; a file is still on its disk.
 NOTHING_TO_LOSE = {
     "account/login.html", "account/step_up.html", "account/password.html", "account/role.html",

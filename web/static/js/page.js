@@ -65,7 +65,7 @@
   document.addEventListener("htmx:after:swap", (event) => {
     const main = document.getElementById("main");
     if (event.detail.ctx.target !== main) return;
-    const start = main.querySelector("#form-errors, [aria-invalid=true]") || main;
+    const start = main.querySelector("#form-errors") || main.querySelector("[autofocus]") || main;
     scrollTo(0, 0);
     start.focus();
   });

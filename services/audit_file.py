@@ -1,0 +1,133 @@
+"""The trail as a file that is verified without the system it came from.
+
+Lines of UTF-8. The first is ``sigilo-trail/1``, a space, the sequence of the first event, a space, and the chain hash
+before it in hex (64 zeros for a trail from its beginning). Then one line for each event, in the order of its sequence:
+its chain hash in hex, a space, and its canonical form (``services/audit_chain.py``, which has all it takes to check
+it). As gzip where the name ends in ``.gz``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+import psycopg
+from psycopg.rows import TupleRow
+
+from config import Principal, Settings
+from services.audit_chain import GENESIS, SEQUENCE, TEXT_SETTINGS, canonical, text_columns
+from services.audit_chain_check import ChainCheck, SealedEvent
+from services.audit_event import SYSTEM, Event
+from services.audit_read import write_event
+from services.audit_report import Progress
+from services.errors import Invalid
+
+BREAKS_OFF = "The file is damaged or breaks off: nothing behind that can be read."
+FORMAT = "sigilo-trail/1"
+FETCH = 2_000  # rows a round trip
+HEX = 64
+GZIP = b"\x1f\x8b"
+DAMAGED = (EOFError, OSError, zlib.error)  # what reading a packed file may end in
+FIRST_LINE = re.compile(FORMAT.encode() + rb" ([1-9]\d{0,17}) ([0-9a-f]{64})\n")
+TRAIL = f"SELECT {text_columns('t')}, t.hash FROM audit_trail t ORDER BY t.sequence, t.sealed_at, t.id"
+
+
+def write_file(settings: Settings, path: Path, *, progress: Progress | None = None) -> int:
+    """Write the whole trail to ``path``, which must not exist; gives how many events. It is an act of the operator, and
+    audited as one. Raises Invalid."""
+    if path.exists():
+        raise Invalid(f"{path} exists. Name a file that doesn't.")
+    with psycopg.connect(settings.url_for(Principal.AUDITOR), connect_timeout=10) as connection:
+        write_event(connection, SYSTEM, Event("trail.export", "audit_event"))
+        connection.commit()
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        connection.execute(TEXT_SETTINGS)
+        partial = path.with_name(path.name + ".partial")  # a file with the name is a whole one
+        try:
+            with _made(partial, is_gzip=path.suffix == ".gz") as file:
+                count = _write(connection, file, progress)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    return count
+
+
+def _write(connection: psycopg.Connection[TupleRow], file: IO[bytes], progress: Progress | None) -> int:
+    total = connection.execute("SELECT count(*) FROM audit_trail").fetchone()
+    count = 0
+    file.write(f"{FORMAT} 1 {GENESIS.hex()}\n".encode())
+    with connection.cursor("audit_file") as events:
+        events.itersize = FETCH
+        for *row, stored in events.execute(TRAIL):
+            try:
+                event = canonical(row)
+            except ValueError:
+                raise Invalid(f"Event {row[SEQUENCE]} holds what no event can: run `sigilo audit verify`.") from None
+            file.write(stored.hex().encode() + b" " + event + b"\n")
+            count += 1
+            if progress is not None and count % FETCH == 0:
+                progress(count, total[0] if total else None)
+    return count
+
+
+@contextmanager
+def _made(path: Path, *, is_gzip: bool) -> Iterator[IO[bytes]]:
+    with path.open("xb") as raw:
+        if not is_gzip:
+            yield raw
+            return
+        with gzip.open(raw, "wb", compresslevel=6) as packed:
+            yield packed  # type: ignore[misc]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The lines of an export, whether it is packed or not."""
+    with path.open("rb") as raw:
+        start = raw.read(len(GZIP))
+        raw.seek(0)
+        if start == GZIP:
+            with gzip.open(raw) as unpacked:
+                yield unpacked  # type: ignore[misc]
+        else:
+            yield raw
+
+
+def begin(file: IO[bytes]) -> tuple[int, bytes]:
+    """The first line: sequence of the first event, and the chain hash before it. Raises Invalid."""
+    try:
+        found = FIRST_LINE.fullmatch(file.readline(1_000))
+    except DAMAGED:
+        raise Invalid(BREAKS_OFF) from None
+    if found is None:
+        raise Invalid(f"This is no exported trail: its first line should begin with {FORMAT}.")
+    return int(found[1]), bytes.fromhex(found[2].decode())
+
+
+def events(file: IO[bytes], check: ChainCheck) -> Iterator[tuple[SealedEvent, bytes]]:
+    """What the lines after the first say. A line that is no event stands for the one that ``check`` expects next, and
+    proves nothing. Raises Invalid where a packed file breaks off."""
+    try:
+        for line in file:
+            yield _event(line, check.sequence + 1)
+    except DAMAGED:
+        raise Invalid(BREAKS_OFF) from None
+
+
+def _event(line: bytes, expected: int) -> tuple[SealedEvent, bytes]:
+    form = line[HEX + 1 :].removesuffix(b"\n")
+    try:
+        stored = bytes.fromhex(line[:HEX].decode("ascii"))
+        said: Any = orjson.loads(form)
+        event = SealedEvent(int(said["sequence"]), said["id"], said["sealed_at"], form)
+    except (ValueError, KeyError, TypeError):
+        return SealedEvent(expected, None, "", None), b""
+    # Written in another way, it would be another file that says the same.
+    is_plain = line.startswith(stored.hex().encode() + b" ") and line.endswith(b"\n")
+    return (event, stored) if is_plain else (SealedEvent(expected, None, "", None), b"")
