@@ -85,6 +85,7 @@ class Settings(BaseSettings):
 
     public_url: str = ""
     smtp_url: SecretStr = SecretStr("")  # smtp://login:password@host:587?from=clinic@example.org, or smtps://
+    checkpoint_sinks: Annotated[tuple[SecretStr, ...], NoDecode] = ()  # URLs: file:///…, https://…, mailto:…
     clinic_name: str = "Clínica"
     clinic_timezone: str = "America/Sao_Paulo"
     rate_limit_default: str = "20/minute"
@@ -128,6 +129,15 @@ class Settings(BaseSettings):
             parts = urlsplit(origin)
             if origin == "*" or not parts.scheme or not parts.netloc or parts.path:
                 raise ValueError("CORS_ORIGINS takes exact origins such as https://app.example.org, never *")
+        return value
+
+    @field_validator("checkpoint_sinks", mode="before")
+    @classmethod
+    def _sinks(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = tuple(part.strip() for part in value.split(",") if part.strip())
+        for url in value:
+            check_sink_url(url.get_secret_value() if isinstance(url, SecretStr) else url)
         return value
 
     @field_validator("clinic_timezone")
@@ -285,6 +295,19 @@ class SmtpServer:
     login: str | None
     password: str | None = dataclasses.field(repr=False)
     sender: str
+
+
+def check_sink_url(url: str) -> None:
+    """Raises ValueError, which never quotes the URL: a web address may hold a secret."""
+    parts = urlsplit(url)
+    is_near = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+        return
+    if parts.scheme == "mailto" and parts.path.count("@") == 1:
+        return
+    if parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and is_near)):
+        return
+    raise ValueError("CHECKPOINT_SINKS takes file:///folder, https://host/path and mailto:somebody@host, with commas")
 
 
 def parse_smtp_url(url: str) -> SmtpServer:

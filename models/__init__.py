@@ -1,6 +1,6 @@
 """The clinic's data, one file per concept. Importing this package registers every table."""
 
-from models.audit import AuditCheckpoint, AuditLog, AuditOutbox, AuditTreeNode
+from models.audit import AuditCheckpoint, AuditLog, AuditOutbox, AuditTreeNode, CheckpointSink
 from models.base import Base, new_id
 from models.care_team import BreakGlassGrant, CareTeamMember, Notification
 from models.import_job import ImportFile, ImportJob, ImportReject
@@ -23,6 +23,7 @@ __all__ = [
     "Base",
     "BreakGlassGrant",
     "CareTeamMember",
+    "CheckpointSink",
     "Draft",
     "IdempotencyKey",
     "IdentifierLookup",

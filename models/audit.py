@@ -122,3 +122,18 @@ class AuditTreeNode(Base):
     hash: Mapped[bytes]
 
     __table_args__ = (CheckConstraint("octet_length(hash) = 32", "hash_length"),)
+
+
+class CheckpointSink(Base):
+    """A place outside of the database: up to which event it has a checkpoint, and when the next is tried."""
+
+    __tablename__ = "checkpoint_sinks"
+
+    name: Mapped[str] = mapped_column(primary_key=True)  # its URL without what is secret in it
+    sequence: Mapped[int | None] = mapped_column(BigInteger())
+    delivered_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))  # since the last that succeeded
+    next_attempt_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    failure: Mapped[str | None]
+
+    __table_args__ = (CheckConstraint("(sequence IS NULL) = (delivered_at IS NULL)", "delivered"),)

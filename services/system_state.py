@@ -11,10 +11,10 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from models import JobRun
+from models import CheckpointSink, JobRun
 from services.actor import Actor
 from services.authenticate import IDLE
-from services.job_schedule import JOBS
+from services.job_schedule import JOBS, VERIFY
 from services.permissions import Permission
 from services.record_fields import time_text
 
@@ -46,11 +46,36 @@ def system_state(session: Session, actor: Actor, home: Path, now: datetime) -> d
             "sealedAt": time_text(trail.sealed_at),
             "signed": trail.signed,
             "signedAt": time_text(trail.signed_at),
+            "sinks": _sinks(session),
+            "verified": _verified(session),
         },
         "sessions": [(role, count) for role, count in session.execute(SESSIONS)],
         "jobs": _jobs(session, now),
         "disk": _disk(home),
     }
+
+
+def _sinks(session: Session) -> list[dict[str, Any]]:
+    """The places outside of the database, each with what it has."""
+    return [
+        {
+            "name": sink.name,
+            "sequence": sink.sequence,
+            "deliveredAt": time_text(sink.delivered_at),
+            "failure": sink.failure,
+            "nextAttemptAt": time_text(sink.next_attempt_at),
+        }
+        for sink in session.scalars(select(CheckpointSink).order_by(CheckpointSink.name))
+    ]
+
+
+def _verified(session: Session) -> dict[str, Any] | None:
+    """The last daily check of the trail that ended: ``{"at", "isIntact", "events"}``."""
+    ended = select(JobRun).where(JobRun.job == VERIFY, JobRun.finished_at.is_not(None))
+    run = session.scalars(ended.order_by(JobRun.slot.desc()).limit(1)).one_or_none()
+    if run is None:
+        return None
+    return {"at": time_text(run.finished_at), "isIntact": run.outcome == "success", "events": run.rows}
 
 
 def _jobs(session: Session, now: datetime) -> list[dict[str, Any]]:

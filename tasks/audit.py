@@ -1,19 +1,32 @@
-"""Sealing the trail, signing it, and its partitions made ahead."""
+"""Sealing the trail, signing it, checking it, and its partitions made ahead."""
 
 from __future__ import annotations
 
 import time
 
+import psycopg
+import structlog
 from celery import shared_task
 
+from config import Principal
 from observability.task_metrics import EVENTS_SEALED
 from services.audit_checkpoint import signer_of, write_checkpoint
 from services.audit_drain import BATCH, ensure_partitions
 from services.audit_drain import drain as seal
+from services.audit_verify import verify_trail
+from services.checkpoint_deliver import note_sinks
+from services.job_schedule import VERIFY
 from tasks.base import BaseTask
 from tasks.runtime import settings
 
 DRAIN_SECONDS = 20.0
+MOST_LOGGED = 10
+
+log = structlog.get_logger()
+
+
+class TrailBroken(Exception):
+    """The trail is not what was sealed, in so many places."""
 
 
 # No retry: the scheduler wakes it again within two seconds while anything waits.
@@ -38,9 +51,11 @@ def drain(self: BaseTask) -> int:
 # No retry: the scheduler looks again within the minute, and what may not be signed stays so until somebody looks.
 @shared_task(name="audit.checkpoint", bind=True, autoretry_for=())  # type: ignore[untyped-decorator]
 def checkpoint(self: BaseTask) -> None:
-    """Sign what was sealed since the last checkpoint."""
+    """Sign what was sealed since the last checkpoint; the places that keep it are owed it from then on."""
+    here = settings()
     with self.transaction() as session:
-        write_checkpoint(session, signer_of(settings()))
+        write_checkpoint(session, signer_of(here))
+        note_sinks(session, here)
 
 
 @shared_task(name="audit.partitions", bind=True)  # type: ignore[untyped-decorator]
@@ -48,3 +63,19 @@ def partitions(self: BaseTask) -> int:
     """Make the partitions of the months to come, so that no drain waits for readers to make one."""
     with self.transaction() as session:
         return ensure_partitions(session)
+
+
+@shared_task(name=VERIFY, bind=True)  # type: ignore[untyped-decorator]
+def verify(self: BaseTask) -> int:
+    """Check the whole trail as `sigilo audit verify` does, from within: gives how many events hold together.
+
+    It finds what was tampered with by whoever can't sign; a checkpoint kept elsewhere finds the rest.
+    """
+    here = settings()
+    with psycopg.connect(here.url_for(Principal.WORKER), connect_timeout=10) as connection:
+        report = verify_trail(connection, [signer_of(here).verifier])
+    if not report.is_intact:
+        named = [f"{problem.kind} {problem.sequence}" for problem in report.problems[:MOST_LOGGED]]
+        log.error("the trail is not intact", problems=report.problem_count, first=named)
+        raise TrailBroken(report.problem_count)
+    return report.events

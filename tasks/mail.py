@@ -1,4 +1,4 @@
-"""Sending mail: rows say to whom, the secret in it is made here, a moment before it leaves."""
+"""What leaves for elsewhere: mail, whose secret is made here a moment before, and checkpoints. Rows say to whom."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import structlog
 from celery import shared_task
 
 from integrations.mail import make_mailer
+from services.checkpoint_deliver import claim_delivery, deliver, note_delivery
 from services.password_link_send import claim_link, note_outcome, send_link
 from tasks.base import BaseTask
 from tasks.runtime import settings
@@ -38,3 +39,23 @@ def send(self: BaseTask) -> int:
             note_outcome(session, claimed, outcome)
         sent += outcome is None
     return sent
+
+
+@shared_task(name="mail.checkpoints", bind=True, autoretry_for=(), soft_time_limit=150, time_limit=180)  # type: ignore[untyped-decorator]
+def checkpoints(self: BaseTask) -> int:
+    """Hand the newest checkpoint to every place that is owed it; gives how many have it now."""
+    here = settings()
+    deadline = time.monotonic() + SEND_SECONDS
+    kept = 0
+    while time.monotonic() < deadline:
+        with self.transaction() as session:
+            claimed = claim_delivery(session, here)
+        if claimed is None:
+            break
+        failure = deliver(here, claimed)
+        with self.transaction() as session:
+            note_delivery(session, here, claimed, failure)
+        if failure is not None:
+            log.warning("checkpoint not delivered", sink=claimed.name, error=failure, attempts=claimed.attempts)
+        kept += failure is None
+    return kept

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.audit_checkpoint import UNSIGNED
+from services.checkpoint_deliver import OWED
 from services.password_link_send import DUE
 
 
@@ -25,6 +26,7 @@ WATCHES = (
     Watch("audit.drain", "EXISTS (SELECT FROM audit_outbox)", seconds=1.5),
     # At most a minute of the trail is without a checkpoint, the time of writing one included.
     Watch("audit.checkpoint", UNSIGNED, seconds=45.0),
+    Watch("mail.checkpoints", f"EXISTS (SELECT FROM checkpoint_sinks WHERE {OWED})", seconds=10.0),
     Watch("mail.send", f"EXISTS (SELECT FROM password_links WHERE {DUE})", seconds=3.0),
     Watch(
         "imports.run",

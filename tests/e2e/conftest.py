@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, sync_playwright
+from sqlalchemy import update
 
-from config import Settings
+from config import Principal, Settings
+from models import Visit
 from models.engine import Databases
 from tests.browser import chromium_path
 from tests.factories.browser_session import open_session
@@ -101,3 +104,14 @@ def listen(page: Page, complaints: list[str], *, allowed: tuple[str, ...] = ()) 
 
     page.on("console", on_console)
     page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
+
+
+@pytest.fixture
+def empty_room(databases: Databases) -> None:
+    """Nobody waits: a list shows the first of many, and other modules leave some."""
+    with databases.session(Principal.STAFF) as session:
+        session.execute(
+            update(Visit).where(Visit.status.in_(["WAITING", "IN_CARE"])).values(
+                status="DONE", closed_at=datetime.now(UTC)
+            )
+        )  # fmt: skip

@@ -24,6 +24,7 @@ from tests.e2e.accessibility_states import STATES
 from tests.e2e.conftest import DESKTOP, listen, sign_in
 from tests.factories.browser_session import open_session
 from tests.factories.cast import Cast
+from tests.factories.emergency import end_grants
 from tests.web.conftest import MakeApp, make_own_app
 from tests.web.live_server import LiveServer
 from web.guards import PUBLIC, Routes, route_table
@@ -35,8 +36,9 @@ NEW_CONTEXT: dict[str, Any] = {"locale": "pt-BR", "viewport": DESKTOP, "reduced_
 
 
 @pytest.fixture(scope="module")
-def scene(databases: Databases, settings: Settings, cast: Cast) -> Scene:
-    return Scene(databases, settings, cast)
+def scene(databases: Databases, settings: Settings, cast: Cast) -> Iterator[Scene]:
+    yield Scene(databases, settings, cast)
+    end_grants(databases, cast.patient_id)
 
 
 @pytest.fixture(scope="module")

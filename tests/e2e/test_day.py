@@ -16,6 +16,8 @@ from tests.factories.cast import Cast, Person, join_team, make_patient, make_per
 
 SECRET = "Crise hipertensiva com cefaleia"
 
+pytestmark = pytest.mark.usefixtures("empty_room")
+
 
 @pytest.fixture
 def patient(databases: Databases, settings: Settings, cast: Cast) -> Person:

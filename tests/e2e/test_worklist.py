@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import re
 import uuid
-from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Page, Request, expect
-from sqlalchemy import text, update
+from sqlalchemy import text
 
 from config import Principal, Settings
-from models import Visit
 from models.engine import Databases
 from services.field_encryption import field_cipher
 from services.visit_create import NewVisit, create_visit
 from tests.e2e.conftest import OpenAs
 from tests.factories.cast import Cast, join_team, make_patient
 
-
-@pytest.fixture(autouse=True)
-def empty_room(databases: Databases) -> None:
-    """Nobody waits."""
-    with databases.session(Principal.STAFF) as session:
-        session.execute(
-            update(Visit).where(Visit.status.in_(["WAITING", "IN_CARE"])).values(
-                status="DONE", closed_at=datetime.now(UTC)
-            )
-        )  # fmt: skip
+pytestmark = pytest.mark.usefixtures("empty_room")
 
 
 @pytest.fixture

@@ -96,7 +96,9 @@ def superuser(server: DatabaseServer, work_database: str) -> str:
     """URL of a superuser of this module's database, emptied of events and runs."""
     url = server.superuser_url(work_database)
     with as_superuser(url) as connection:
-        connection.execute("TRUNCATE audit_trail, audit_outbox, job_runs")
+        connection.execute(
+            "TRUNCATE audit_trail, audit_outbox, audit_checkpoints, audit_tree_nodes, checkpoint_sinks, job_runs"
+        )
     return url
 
 

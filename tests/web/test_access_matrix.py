@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 
 from config import Principal, Settings
-from models import ApiToken, BreakGlassGrant, ImportJob, MedicalRecord, Notification, Visit
+from models import ApiToken, ImportJob, MedicalRecord, Notification, Visit
 from models.engine import Databases
 from services.field_encryption import field_cipher
 from services.record_create import NewRecord, create_record
 from tests.factories.cast import Cast, join_team, make_patient, make_person
-from tests.factories.emergency import make_grant
+from tests.factories.emergency import end_grants, make_grant
 from tests.web.access_table import ACTORS, SESSION_ONLY, TABLE
 from web.guards import route_table
 
@@ -113,14 +113,8 @@ class Scene:
 
 @pytest.fixture(scope="module", autouse=True)
 def ended_emergencies(databases: Databases, cast: Cast) -> Iterator[None]:
-    """Whoever broke the glass of the cast's patient here is outside again for the modules that follow."""
     yield
-    with databases.session(Principal.STAFF) as session:
-        session.execute(
-            update(BreakGlassGrant)
-            .where(BreakGlassGrant.patient_id == cast.patient_id, BreakGlassGrant.expires_at > func.now())
-            .values(expires_at=func.now())
-        )
+    end_grants(databases, cast.patient_id)
 
 
 def request_for(method: str, rule: str, ids: dict[str, uuid.UUID]) -> tuple[str, Any]:

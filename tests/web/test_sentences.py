@@ -12,7 +12,16 @@ from web.forms.sentences import TEMPLATES, said
 # Sentences with values in them that no page shows.
 LEFT_ENGLISH = {
     # the command line's own
-    "Event %(head)s was signed before with another hash: run `sigilo audit verify`.",
+    "Event %(newest)s was signed before with another hash: run `sigilo audit verify`.",
+    "Event %(head)s was signed and is gone: run `sigilo audit verify`.",
+    "Event %(tree)s does not match its hash, so nothing was signed: run `sigilo audit verify`.",
+    "Event %(tree)s is missing, so nothing was signed: run `sigilo audit verify`.",
+    "Event %(sequence)s is not what was signed, or another is not: run `sigilo audit verify`.",
+    "Event %(sequence)s holds what no event can: run `sigilo audit verify`.",
+    "Events around %(count)s are missing: run `sigilo audit verify`.",
+    "No checkpoint covers event %(sequence)s yet: wait a minute, or run `sigilo audit checkpoint`.",
+    "This proves nothing: %(error)s.",
+    "%(path)s exists. Name a file that doesn't.",
     "%(folder)s is no folder: name one that is new or empty.",
     "%(folder)s is not empty: name a new folder, so that nothing old mixes with the export.",
     "%(path)s cannot be read: %(error)s. Check the path.",

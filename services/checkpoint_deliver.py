@@ -1,0 +1,110 @@
+"""Hand the newest checkpoint to the places outside of the database, until each has it.
+
+A row for each place says up to which event it has one. The newest covers all before it, so a place that was away for a
+day is owed one checkpoint, not a day's. What went out and was not noted goes out again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from config import Settings
+from integrations.checkpoint_sinks import Kept, SinkUnavailable, make_sink
+from integrations.mail import make_mailer
+from models import AuditCheckpoint, CheckpointSink
+from services.audit_checkpoint import origin_of
+
+LEASE = timedelta(minutes=2)  # longer than any place is waited for
+LONGEST_PAUSE = timedelta(minutes=30)
+# SQL boolean over ``checkpoint_sinks``: it is owed one, and it is time.
+OWED = (
+    "next_attempt_at <= now()"
+    " AND coalesce(sequence, 0) < (SELECT coalesce(max(c.sequence), 0) FROM audit_checkpoints c)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery that this worker makes. ``attempts``: this one included."""
+
+    name: str
+    url: str
+    attempts: int
+    checkpoint: Kept
+
+
+def sinks_of(settings: Settings) -> dict[str, str]:
+    """Name → URL of the configured places. The name shows where it is and tells two apart; of a web address, whose path
+    may be a secret, it shows the host."""
+    return {_name(url): url for url in (each.get_secret_value() for each in settings.checkpoint_sinks)}
+
+
+def _name(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme in ("file", "mailto"):
+        return url
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port} #{hashlib.sha256(url.encode()).hexdigest()[:6]}"
+
+
+def note_sinks(session: Session, settings: Settings) -> None:
+    """Begin rows for places that were configured since, and drop those of places that no longer are."""
+    names = list(sinks_of(settings))
+    if names:
+        session.execute(insert(CheckpointSink).values([{"name": name} for name in names]).on_conflict_do_nothing())
+    session.execute(delete(CheckpointSink).where(CheckpointSink.name.not_in(names)))
+
+
+def claim_delivery(session: Session, settings: Settings) -> Claimed | None:
+    """The next place that is owed the newest checkpoint; None when none is. Commit before delivering."""
+    sinks = sinks_of(settings)
+    row = session.execute(
+        select(CheckpointSink)
+        .where(text(OWED), CheckpointSink.name.in_(sinks))
+        .order_by(CheckpointSink.next_attempt_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).scalar_one_or_none()
+    if row is None:
+        return None
+    sequence, note = session.execute(
+        select(AuditCheckpoint.sequence, AuditCheckpoint.note).order_by(AuditCheckpoint.sequence.desc()).limit(1)
+    ).one()
+    row.attempts += 1
+    session.execute(
+        update(CheckpointSink).where(CheckpointSink.name == row.name).values(next_attempt_at=func.now() + LEASE)
+    )
+    return Claimed(row.name, sinks[row.name], row.attempts, Kept(note, origin_of(settings), sequence))
+
+
+def deliver(settings: Settings, claimed: Claimed) -> str | None:
+    """Hand it over; None when it is kept there, else the kind of failure."""
+    sink = make_sink(claimed.url, mailer=make_mailer(settings), sender_name=settings.clinic_name)
+    try:
+        sink.keep(claimed.checkpoint)
+    except SinkUnavailable as error:
+        return str(error)
+    return None
+
+
+def note_delivery(session: Session, settings: Settings, claimed: Claimed, failure: str | None) -> None:
+    """Keep what came of it: the place has it, or is tried again later."""
+    values: dict[str, Any]
+    if failure is None:
+        pause = make_sink(claimed.url, mailer=None, sender_name="").every
+        values = {
+            "sequence": claimed.checkpoint.sequence, "delivered_at": func.now(), "attempts": 0, "failure": None,
+            "next_attempt_at": func.now() + pause,
+        }  # fmt: skip
+    else:
+        pause = min(timedelta(seconds=15 * 2 ** min(claimed.attempts, 12)), LONGEST_PAUSE)
+        values = {"failure": failure, "next_attempt_at": func.now() + pause}
+    session.execute(update(CheckpointSink).where(CheckpointSink.name == claimed.name).values(values))

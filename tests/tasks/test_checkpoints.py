@@ -1,0 +1,84 @@
+"""What is sealed is signed within a minute, and the places outside of the database get it, however often they fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config import Settings
+from models.engine import Databases
+from services.audit_checkpoint import UNSIGNED, Checkpoint, public_key
+from services.checkpoint_deliver import OWED
+from services.signed_note import VerifierKey
+from tasks import runtime
+from tests.audit.trail import as_superuser, sealed, write_events
+from tests.integrations.test_checkpoint_sinks import witness
+from tests.tasks.test_base import app
+
+__all__ = ["app"]
+
+
+@pytest.fixture
+def environment(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("kept")
+    return environment | {"CHECKPOINT_SINKS": f"file://{folder}", "PUBLIC_URL": "https://clinic.example.org"}
+
+
+def rows(superuser: str, statement: str) -> list[tuple[Any, ...]]:
+    with as_superuser(superuser) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def test_everything_sealed_is_signed_and_kept_elsewhere(
+    app: Any, work_databases: Databases, environment: dict[str, str], superuser: str, work_settings: Settings
+) -> None:
+    assert rows(superuser, f"SELECT {UNSIGNED}") == [(False,)]
+    write_events(work_databases, 30)
+    app.tasks["audit.drain"]()
+    assert rows(superuser, f"SELECT {UNSIGNED}") == [(True,)]
+    app.tasks["audit.checkpoint"]()
+    assert rows(superuser, f"SELECT {UNSIGNED}") == [(False,)]
+    assert rows(superuser, f"SELECT count(*) FROM checkpoint_sinks WHERE {OWED}") == [(1,)]
+    assert app.tasks["mail.checkpoints"]() == 1
+    assert rows(superuser, f"SELECT count(*) FROM checkpoint_sinks WHERE {OWED}") == [(0,)]
+    folder = environment["CHECKPOINT_SINKS"].removeprefix("file://")
+    [(name, sequence, failure)] = rows(superuser, "SELECT name, sequence, failure FROM checkpoint_sinks")
+    assert (name, sequence, failure) == (f"file://{folder}", 30, None)
+    [file] = Path(folder).rglob("*.checkpoint")
+    key = VerifierKey(VerifierKey.parse(public_key(work_settings)).public)  # under the name of any installation
+    kept = Checkpoint.open(file.read_text(encoding="utf-8"), [key])
+    assert (kept.sequence, kept.hash) == (30, bytes(sealed(superuser)[-1]["hash"]))
+
+
+def test_a_place_that_fails_is_tried_again_later_and_owed_the_newest_alone(
+    app: Any, work_databases: Databases, environment: dict[str, str], superuser: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times are moved on instead of waited for."""
+    with witness() as server:
+        use(monkeypatch, f"{server.url}/503")
+        for count in (5, 7):
+            write_events(work_databases, count)
+            app.tasks["audit.drain"]()
+            app.tasks["audit.checkpoint"]()
+            assert app.tasks["mail.checkpoints"]() == 0
+            state = rows(superuser, "SELECT attempts, sequence, failure, next_attempt_at > now() FROM checkpoint_sinks")
+            assert state == [(1 if count == 5 else 2, None, "answered 503", True)]
+            with as_superuser(superuser) as connection:
+                connection.execute("UPDATE checkpoint_sinks SET next_attempt_at = now()")
+        [(name,)] = rows(superuser, "SELECT name FROM checkpoint_sinks")
+        assert name.startswith("http://127.0.0.1:") and "503" not in name
+        server.taken.clear()
+        use(monkeypatch, f"{server.url}/204")  # the same host, another path: another place
+        app.tasks["audit.checkpoint"]()
+        assert app.tasks["mail.checkpoints"]() == 1
+        [(_, _, note)] = server.taken
+        assert note.split("\n")[1] == "12"
+        assert rows(superuser, "SELECT sequence, attempts, failure FROM checkpoint_sinks") == [(12, 0, None)]
+
+
+def use(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("CHECKPOINT_SINKS", url)
+    runtime.databases().dispose()
+    runtime._opened.cache_clear()
