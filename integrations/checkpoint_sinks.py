@@ -23,11 +23,10 @@ WIDTH = 15  # digits of a file's name: sorted by name is sorted by time
 MAIL_EVERY = timedelta(hours=24)
 SUBJECT = "Sigilo: checkpoint of the audit trail, event {sequence}"
 TEXT = """\
-This is a signed checkpoint of the audit trail of {origin}, up to event {sequence}.
+The attached file is a signed checkpoint of the audit trail of {origin}, up to event {sequence}.
 Keep it: with it, and with the key that `sigilo audit key` prints, the command
 `sigilo audit verify --checkpoint FILE` shows later whether anything before it was changed.
-
-{note}"""
+"""
 
 
 class SinkUnavailable(Exception):
@@ -61,12 +60,23 @@ class FolderSink:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def newest(self) -> str | None:
+        """The note of the newest checkpoint that is there, of whatever trail; None where there is none to read."""
+        try:
+            files = sorted(self._folder.glob("*/*.checkpoint"), key=lambda each: each.name)
+            return files[-1].read_text(encoding="utf-8", errors="replace") if files else None
+        except OSError:
+            return None
+
     def keep(self, checkpoint: Kept) -> None:
         name = "".join(sign if sign.isalnum() or sign in ".-" else "_" for sign in checkpoint.origin)
         final = self._folder / name / f"{checkpoint.sequence:0{WIDTH}}.checkpoint"
         partial = final.with_suffix(".partial")
         try:
             if final.exists():
+                if final.read_text(encoding="utf-8") != checkpoint.note:
+                    # One head is signed in one way: this is another trail, or another key.
+                    raise SinkUnavailable("has another checkpoint of the same event")
                 return
             final.parent.mkdir(parents=True, exist_ok=True)
             partial.unlink(missing_ok=True)
@@ -114,12 +124,16 @@ class MailSink:
     def keep(self, checkpoint: Kept) -> None:
         if self._mailer is None:
             raise SinkUnavailable("SMTP_URL or PUBLIC_URL is not set")
-        values: dict[str, Any] = {"origin": checkpoint.origin, "sequence": checkpoint.sequence, "note": checkpoint.note}
+        values = {"origin": checkpoint.origin, "sequence": checkpoint.sequence}
         try:
             message = compose(
                 sender=self._mailer.sender, sender_name=self._sender_name, recipient=self._recipient,
                 subject=SUBJECT.format(**values), text=TEXT.format(**values),
                 message_id=f"checkpoint.{checkpoint.sequence}",
+            )  # fmt: skip
+            message.add_attachment(
+                checkpoint.note.encode(), maintype="application", subtype="octet-stream",
+                filename=f"{checkpoint.sequence}.checkpoint",
             )  # fmt: skip
             self._mailer.send(message, self._recipient)
         except (MailRefused, MailUnavailable, ValueError) as error:

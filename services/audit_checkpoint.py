@@ -17,22 +17,25 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import psycopg
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from config import Settings, decode_key
 from models import AuditCheckpoint, AuditLog
 from services.audit_chain import HASH_BYTES
-from services.audit_tree import grow, packed
+from services.audit_tree import Head, grow, packed, start_of
 from services.errors import Conflict, Invalid
 from services.signed_note import NoteError, Signer, VerifierKey, open_note
 
 PATH = "/audit-chain"
 LOCK = 7_164_011  # one checkpoint at a time
-# SQL boolean: something is sealed that no checkpoint covers.
+# SQL boolean: no checkpoint covers what was sealed last.
 UNSIGNED = (
-    "EXISTS (SELECT FROM audit_trail WHERE sequence > (SELECT coalesce(max(sequence), 0) FROM audit_checkpoints))"
+    "EXISTS (SELECT FROM (SELECT sequence FROM audit_trail ORDER BY sequence DESC LIMIT 1) head"
+    " WHERE NOT EXISTS (SELECT FROM audit_checkpoints c WHERE c.sequence = head.sequence))"
 )
+# The same, and the last is a while ago.
+SIGN_DUE = f"{UNSIGNED} AND NOT EXISTS (SELECT FROM audit_checkpoints WHERE created_at > now() - interval '30 seconds')"
 
 
 CHAIN = "chain-hash "
@@ -113,22 +116,45 @@ def write_checkpoint(session: Session, signer: Signer) -> str:
     ).one_or_none()
     if newest is None:
         raise Conflict("The trail is empty: there is nothing to sign yet.")
+    key = VerifierKey(signer.verifier.public)  # under whatever name it signed
     signed = session.get(AuditCheckpoint, newest.sequence)
-    if signed is not None and signed.hash != newest.hash:
-        raise Conflict(f"Event {newest.sequence} was signed before with another hash: run `sigilo audit verify`.")
-    if signed is not None:
+    if signed is not None and is_ours(signed, key):
+        if signed.hash != newest.hash:
+            raise Conflict(f"Event {newest.sequence} was signed before with another hash: run `sigilo audit verify`.")
         return signed.note
-    head = grow(connection)
-    if head.tree.size != newest.sequence:
-        raise Conflict(f"Event {head.tree.size} was signed and is gone: run `sigilo audit verify`.")
+    later = session.scalars(select(AuditCheckpoint).where(AuditCheckpoint.sequence > newest.sequence))
+    gone = next((each.sequence for each in later if is_ours(each, key)), None)
+    if gone is not None:
+        raise Conflict(f"Event {gone} was signed and is gone: run `sigilo audit verify`.")
+    head = grow(connection, _start(session, key, newest.sequence), newest.sequence)
     root = head.tree.root()
     note = signer.sign(Checkpoint(signer.name, head.tree.size, head.hash, root).text())
-    row = AuditCheckpoint(
-        sequence=head.tree.size, hash=head.hash, root=root, frontier=packed(head.tree), note=note
-    )
-    session.add(row)
-    session.flush()
+    values = {"hash": head.hash, "root": root, "frontier": packed(head.tree), "note": note}
+    session.execute(insert(AuditCheckpoint).values(sequence=head.tree.size, **values))
     return note
+
+
+def is_ours(row: AuditCheckpoint, key: VerifierKey) -> bool:
+    """Whether ``key`` signed the row's note, and for what the row says."""
+    try:
+        signed = Checkpoint.open(row.note, [key])
+    except NoteError:
+        return False
+    return (signed.sequence, signed.hash, signed.root) == (row.sequence, row.hash, row.root)
+
+
+def _start(session: Session, key: VerifierKey, size: int) -> Head:
+    """Where the tree can grow on from: the newest checkpoint of ours below ``size``. Whatever else lies in the table is
+    nobody's word, and the tree is laid from the beginning rather than over it."""
+    newest = session.scalars(
+        select(AuditCheckpoint)
+        .where(AuditCheckpoint.sequence < size)
+        .order_by(AuditCheckpoint.sequence.desc())
+        .limit(1)
+    ).one_or_none()
+    if newest is None or not is_ours(newest, key):
+        return Head()
+    return start_of(newest.sequence, newest.hash, newest.root, newest.frontier) or Head()
 
 
 def _hash(text: str) -> bytes | None:

@@ -9,6 +9,7 @@ it). As gzip where the name ends in ``.gz``.
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ BREAKS_OFF = "The file is damaged or breaks off: nothing behind that can be read
 FORMAT = "sigilo-trail/1"
 FETCH = 2_000  # rows a round trip
 HEX = 64
+LONGEST_LINE = 4_000_000  # bytes; a list names a hundred ids at most
 GZIP = b"\x1f\x8b"
 DAMAGED = (EOFError, OSError, zlib.error)  # what reading a packed file may end in
 FIRST_LINE = re.compile(FORMAT.encode() + rb" ([1-9]\d{0,17}) ([0-9a-f]{64})\n")
@@ -48,11 +50,13 @@ def write_file(settings: Settings, path: Path, *, progress: Progress | None = No
         connection.commit()
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         connection.execute(TEXT_SETTINGS)
-        partial = path.with_name(path.name + ".partial")  # a file with the name is a whole one
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # a file with the name is a whole one
         try:
             with _made(partial, is_gzip=path.suffix == ".gz") as file:
                 count = _write(connection, file, progress)
-            partial.replace(path)
+            os.link(partial, path)  # unlike a rename, never over another
+        except FileExistsError:
+            raise Invalid(f"{path} exists. Name a file that doesn't.") from None
         finally:
             partial.unlink(missing_ok=True)
     return count
@@ -78,12 +82,15 @@ def _write(connection: psycopg.Connection[TupleRow], file: IO[bytes], progress: 
 
 @contextmanager
 def _made(path: Path, *, is_gzip: bool) -> Iterator[IO[bytes]]:
-    with path.open("xb") as raw:
-        if not is_gzip:
+    """For this account alone: it says who saw whom."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as raw:
+        if is_gzip:
+            with gzip.open(raw, "wb", compresslevel=6) as packed:
+                yield packed  # type: ignore[misc]
+        else:
             yield raw
-            return
-        with gzip.open(raw, "wb", compresslevel=6) as packed:
-            yield packed  # type: ignore[misc]
+        raw.flush()
+        os.fsync(raw.fileno())
 
 
 @contextmanager
@@ -105,7 +112,7 @@ def begin(file: IO[bytes]) -> tuple[int, bytes]:
         found = FIRST_LINE.fullmatch(file.readline(1_000))
     except DAMAGED:
         raise Invalid(BREAKS_OFF) from None
-    if found is None:
+    if found is None or (int(found[1]) == 1 and bytes.fromhex(found[2].decode()) != GENESIS):
         raise Invalid(f"This is no exported trail: its first line should begin with {FORMAT}.")
     return int(found[1]), bytes.fromhex(found[2].decode())
 
@@ -114,7 +121,7 @@ def events(file: IO[bytes], check: ChainCheck) -> Iterator[tuple[SealedEvent, by
     """What the lines after the first say. A line that is no event stands for the one that ``check`` expects next, and
     proves nothing. Raises Invalid where a packed file breaks off."""
     try:
-        for line in file:
+        while line := file.readline(LONGEST_LINE):
             yield _event(line, check.sequence + 1)
     except DAMAGED:
         raise Invalid(BREAKS_OFF) from None
@@ -125,7 +132,7 @@ def _event(line: bytes, expected: int) -> tuple[SealedEvent, bytes]:
     try:
         stored = bytes.fromhex(line[:HEX].decode("ascii"))
         said: Any = orjson.loads(form)
-        event = SealedEvent(int(said["sequence"]), said["id"], said["sealed_at"], form)
+        event = SealedEvent(int(said["sequence"]), str(said["id"]), str(said["sealed_at"]), form)
     except (ValueError, KeyError, TypeError):
         return SealedEvent(expected, None, "", None), b""
     # Written in another way, it would be another file that says the same.

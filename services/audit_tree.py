@@ -6,7 +6,7 @@ the events when a proof needs it. Nothing here is trusted by whoever verifies: a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -16,11 +16,14 @@ from services.errors import Conflict
 from services.merkle import Tree, leaf_hash, node_hash
 
 KEPT_FROM = 8  # level of the smallest subtrees that are kept: 2^8 events
+MOST_AT_ONCE = 14  # level up to which events are hashed in one go: 16,384 of them
 FETCH = 2_000  # rows a round trip
 VERIFY = "run `sigilo audit verify`"
 
-NEWEST = "SELECT sequence, hash, frontier FROM audit_checkpoints ORDER BY sequence DESC LIMIT 1"
-EVENTS = f"SELECT {text_columns('t')}, t.hash FROM audit_trail t WHERE t.sequence > %s ORDER BY t.sequence"
+EVENTS = f"""
+    SELECT {text_columns("t")}, t.hash FROM audit_trail t
+    WHERE t.sequence > %s AND t.sequence <= %s ORDER BY t.sequence
+"""
 SUBTREE = f"""
     SELECT {text_columns("t")} FROM audit_trail t
     WHERE t.sequence > %(before)s AND t.sequence <= %(before)s + %(count)s ORDER BY t.sequence
@@ -36,37 +39,46 @@ Connection = psycopg.Connection[Any]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A trail of ``tree.size`` events, the newest with the chain hash ``hash``."""
+    """A trail of ``tree.size`` events, the newest with the chain hash ``hash``; at first, of none."""
 
-    tree: Tree
-    hash: bytes
+    tree: Tree = field(default_factory=Tree)
+    hash: bytes = GENESIS
 
 
-def grow(connection: Connection) -> Head:
-    """Take what was sealed since the last checkpoint into the tree, in ``connection``'s transaction as the worker.
+def grow(connection: Connection, start: Head, size: int) -> Head:
+    """The trail of ``size`` events, from ``start``, which somebody has signed, or from its beginning. In
+    ``connection``'s transaction as the worker.
 
     What is signed next is looked at first: raises Conflict when an event is missing, or does not follow from the one
     before it.
     """
     connection.execute(TEXT_SETTINGS)
-    newest = connection.execute(NEWEST).fetchone()
-    tree, head = Tree(), GENESIS
-    if newest is not None and newest[2] is not None:
-        tree, head = Tree(newest[0], _split(newest[2])), newest[1]
+    tree, head = Tree(start.tree.size, start.tree.frontier), start.hash
     kept: list[tuple[int, int, bytes]] = []
     with connection.cursor("audit_tree_grow") as events:
         events.itersize = FETCH
-        for *row, stored in events.execute(EVENTS, (tree.size,)):
+        for *row, stored in events.execute(EVENTS, (tree.size, size)):
             event = canonical(row)
             if int(row[SEQUENCE] or 0) != tree.size + 1:
-                raise Conflict(f"Event {tree.size + 1} is missing, so nothing was signed: {VERIFY}.")
+                break
             head = link(head, event)
             if head != stored:
                 raise Conflict(f"Event {tree.size + 1} does not match its hash, so nothing was signed: {VERIFY}.")
             kept += [node for node in tree.add(leaf_hash(event)) if node[0] >= KEPT_FROM]
+    if tree.size != size:
+        raise Conflict(f"Event {tree.size + 1} is missing, so nothing was signed: {VERIFY}.")
     if kept:
         connection.execute(KEEP, tuple(map(list, zip(*kept, strict=True))))
     return Head(tree, head)
+
+
+def start_of(size: int, head: bytes, root: bytes | None, frontier: bytes | None) -> Head | None:
+    """What a checkpoint keeps to grow on from; None where that is not the tree whose root it has."""
+    try:
+        tree = Tree(size, _split(frontier or b""))
+    except ValueError:
+        return None
+    return Head(tree, head) if tree.root() == root else None
 
 
 def packed(tree: Tree) -> bytes:
@@ -79,28 +91,36 @@ def _split(frontier: bytes) -> list[bytes]:
 
 
 class StoredTree:
-    """Looks up subtrees for proofs, as the auditor. ``connection`` is in a transaction with ``TEXT_SETTINGS``."""
+    """Looks up subtrees for proofs, as the auditor. ``connection`` is in a transaction with ``TEXT_SETTINGS``.
 
-    def __init__(self, connection: Connection) -> None:
+    ``is_believed`` False: what is kept is left aside and all of it hashed anew, which takes as long as it takes.
+    """
+
+    def __init__(self, connection: Connection, *, is_believed: bool = True) -> None:
         self._connection = connection
+        self._is_believed = is_believed
 
     def node(self, level: int, position: int) -> bytes:
         """The root of a perfect subtree. Raises Conflict when events of it are missing."""
         if level < KEPT_FROM:
             return self._hashed(level, position)
+        kept = self._kept(level, position) if self._is_believed else None
+        if kept is not None:
+            return kept
+        if level <= MOST_AT_ONCE:
+            return self._hashed(level, position)
+        return node_hash(self.node(level - 1, 2 * position), self.node(level - 1, 2 * position + 1))
+
+    def _kept(self, level: int, position: int) -> bytes | None:
         found = self._connection.execute(
             "SELECT hash FROM audit_tree_nodes WHERE level = %s AND position = %s", (level, position)
         ).fetchone()
-        if found is not None:
-            return bytes(found[0])
-        return node_hash(self.node(level - 1, 2 * position), self.node(level - 1, 2 * position + 1))
+        return None if found is None else bytes(found[0])
 
     def _hashed(self, level: int, position: int) -> bytes:
-        count = 1 << level
-        rows = self._connection.execute(SUBTREE, {"before": position * count, "count": count}).fetchall()
-        if len(rows) != count:
-            raise Conflict(f"Events around {position * count + 1} are missing: {VERIFY}.")
-        tree = Tree()
-        for row in rows:
+        count, tree = 1 << level, Tree()
+        for row in self._connection.execute(SUBTREE, {"before": position * count, "count": count}):
             tree.add(leaf_hash(canonical(row)))
+        if tree.size != count:
+            raise Conflict(f"Events around {position * count + 1} are missing: {VERIFY}.")
         return tree.root()

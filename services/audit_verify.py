@@ -96,6 +96,8 @@ def verify_file(
     started = time.monotonic()
     with opened(path) as file:
         first, before = begin(file)
+        if first > 1:
+            report.add(missing(1, first - 1, "by where the file begins"))
         check = ChainCheck(report, sequence=first - 1, head=before)
         signed = _Signed(report, trusted_keys(keys), note, ())
         for event, stored in events(file, check):

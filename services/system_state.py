@@ -46,7 +46,7 @@ def system_state(session: Session, actor: Actor, home: Path, now: datetime) -> d
             "sealedAt": time_text(trail.sealed_at),
             "signed": trail.signed,
             "signedAt": time_text(trail.signed_at),
-            "sinks": _sinks(session),
+            "sinks": _sinks(session, trail.signed or 0),
             "verified": _verified(session),
         },
         "sessions": [(role, count) for role, count in session.execute(SESSIONS)],
@@ -55,14 +55,16 @@ def system_state(session: Session, actor: Actor, home: Path, now: datetime) -> d
     }
 
 
-def _sinks(session: Session) -> list[dict[str, Any]]:
-    """The places outside of the database, each with what it has."""
+def _sinks(session: Session, signed: int) -> list[dict[str, Any]]:
+    """The places outside of the database, each with what it has; ``isAhead`` of what is ``signed`` here is a trail that
+    was cut, or put back to what it was."""
     return [
         {
             "name": sink.name,
             "sequence": sink.sequence,
             "deliveredAt": time_text(sink.delivered_at),
             "failure": sink.failure,
+            "isAhead": (sink.sequence or 0) > signed,
             "nextAttemptAt": time_text(sink.next_attempt_at),
         }
         for sink in session.scalars(select(CheckpointSink).order_by(CheckpointSink.name))
@@ -70,12 +72,14 @@ def _sinks(session: Session) -> list[dict[str, Any]]:
 
 
 def _verified(session: Session) -> dict[str, Any] | None:
-    """The last daily check of the trail that ended: ``{"at", "isIntact", "events"}``."""
+    """The last nightly check of the trail that ended: ``{"at", "state", "rows"}``. ``state``: "intact", so many events;
+    "broken" in so many places; or "failed", when it could not be made."""
     ended = select(JobRun).where(JobRun.job == VERIFY, JobRun.finished_at.is_not(None))
     run = session.scalars(ended.order_by(JobRun.slot.desc()).limit(1)).one_or_none()
     if run is None:
         return None
-    return {"at": time_text(run.finished_at), "isIntact": run.outcome == "success", "events": run.rows}
+    state = "intact" if run.outcome == "success" else "failed" if run.rows is None else "broken"
+    return {"at": time_text(run.finished_at), "state": state, "rows": run.rows}
 
 
 def _jobs(session: Session, now: datetime) -> list[dict[str, Any]]:

@@ -7,15 +7,18 @@ import time
 import psycopg
 import structlog
 from celery import shared_task
+from sqlalchemy import text
 
 from config import Principal
 from observability.task_metrics import EVENTS_SEALED
-from services.audit_checkpoint import signer_of, write_checkpoint
+from services.audit_checkpoint import SIGN_DUE, signer_of, write_checkpoint
 from services.audit_drain import BATCH, ensure_partitions
 from services.audit_drain import drain as seal
 from services.audit_verify import verify_trail
-from services.checkpoint_deliver import note_sinks
+from services.checkpoint_deliver import newest_kept, note_sinks
+from services.errors import Conflict
 from services.job_schedule import VERIFY
+from services.signed_note import VerifierKey
 from tasks.base import BaseTask
 from tasks.runtime import settings
 
@@ -26,7 +29,11 @@ log = structlog.get_logger()
 
 
 class TrailBroken(Exception):
-    """The trail is not what was sealed, in so many places."""
+    """The trail is not what was sealed, in ``rows`` places."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(rows)
+        self.rows = rows
 
 
 # No retry: the scheduler wakes it again within two seconds while anything waits.
@@ -45,7 +52,21 @@ def drain(self: BaseTask) -> int:
         EVENTS_SEALED.inc(drained.count)
         if drained.count < BATCH:
             break
+    _sign_if_due(self)
     return sealed
+
+
+def _sign_if_due(task: BaseTask) -> None:
+    """Where drains follow one another without a pause, wake-ups for checkpoints wait behind them, or get lost. What may
+    not be signed stops no drain."""
+    here = settings()
+    try:
+        with task.transaction() as session:
+            if session.scalar(text(f"SELECT {SIGN_DUE}")):
+                write_checkpoint(session, signer_of(here))
+                note_sinks(session, here)
+    except Conflict as error:
+        log.error("the trail was not signed", reason=error.detail)
 
 
 # No retry: the scheduler looks again within the minute, and what may not be signed stays so until somebody looks.
@@ -67,13 +88,12 @@ def partitions(self: BaseTask) -> int:
 
 @shared_task(name=VERIFY, bind=True)  # type: ignore[untyped-decorator]
 def verify(self: BaseTask) -> int:
-    """Check the whole trail as `sigilo audit verify` does, from within: gives how many events hold together.
-
-    It finds what was tampered with by whoever can't sign; a checkpoint kept elsewhere finds the rest.
-    """
+    """Check the whole trail as `sigilo audit verify` does, against the newest checkpoint in a folder where there is
+    one: gives how many events hold together. What it finds wrong is kept as a failure with the number of problems."""
     here = settings()
+    key = VerifierKey(signer_of(here).verifier.public)  # under whatever name it signed
     with psycopg.connect(here.url_for(Principal.WORKER), connect_timeout=10) as connection:
-        report = verify_trail(connection, [signer_of(here).verifier])
+        report = verify_trail(connection, [key], note=newest_kept(here, key))
     if not report.is_intact:
         named = [f"{problem.kind} {problem.sequence}" for problem in report.problems[:MOST_LOGGED]]
         log.error("the trail is not intact", problems=report.problem_count, first=named)

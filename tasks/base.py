@@ -55,9 +55,9 @@ class BaseTask(Task):  # type: ignore[misc]
             cause = type(getattr(verdict, "exc", None)).__name__
             log.warning("task to be done again", task=self.name, task_id=self.request.id, cause=cause)
             raise
-        except Exception:
+        except Exception as error:
             log.exception("task failed", task=self.name, task_id=self.request.id)
-            self._finish(slot, "failure", None)
+            self._finish(slot, "failure", getattr(error, "rows", None))
             raise
         finally:
             TASK_SECONDS.labels(self.name, outcome).observe(time.monotonic() - started)

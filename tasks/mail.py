@@ -6,6 +6,7 @@ import time
 
 import structlog
 from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 
 from integrations.mail import make_mailer
 from services.checkpoint_deliver import claim_delivery, deliver, note_delivery
@@ -52,7 +53,10 @@ def checkpoints(self: BaseTask) -> int:
             claimed = claim_delivery(session, here)
         if claimed is None:
             break
-        failure = deliver(here, claimed)
+        try:
+            failure = deliver(here, claimed)
+        except SoftTimeLimitExceeded:
+            failure = "took too long"
         with self.transaction() as session:
             note_delivery(session, here, claimed, failure)
         if failure is not None:

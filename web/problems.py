@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from observability.metrics import REFUSALS
 from services import errors
+from web.csrf import OUT_OF_DATE
 from web.forms.sentences import said
 from web.htmx import is_htmx, show_again
 from web.refusal import audit_refusal
@@ -92,7 +93,7 @@ def error_page(status: int, detail: str, retry_after: str | None = None, name: s
     try:
         return render_template(
             template, status=status, detail=shown, request_id=g.get("request_id"), retry_after=retry_after,
-            asks_password=name == "step-up-required",
+            asks_password=name == "step-up-required", is_old_form=detail == OUT_OF_DATE,
         )  # fmt: skip
     except Exception:  # an error page must not fail
         log.exception("error_page_failed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import stat
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,22 @@ def test_security_29_a_line_that_was_edited_deleted_or_put_in_is_named(
     for expected, changed in cases.items():
         exported.write_bytes(b"".join(changed))
         assert tuple(kinds(check(exported, trail_settings, anchored)))[: len(expected)] == expected
+
+
+def test_security_29_a_beginning_that_was_cut_off_is_named(
+    exported: Path, anchored: Path, trail_settings: Settings
+) -> None:
+    lines = exported.read_bytes().splitlines(keepends=True)
+    first = f"{FORMAT} 10 {lines[9][:64].decode()}\n".encode()
+    exported.write_bytes(b"".join([first, *lines[10:]]))
+    assert kinds(check(exported, trail_settings, anchored)) == [("missing", 1)]
+    exported.write_bytes(b"".join([f"{FORMAT} 1 {'1' * 64}\n".encode(), *lines[1:]]))
+    with pytest.raises(Invalid, match=FORMAT):
+        check(exported, trail_settings, anchored)
+
+
+def test_only_who_exported_it_may_read_the_export(exported: Path) -> None:
+    assert stat.S_IMODE(exported.stat().st_mode) == 0o600
 
 
 def test_security_29_a_trail_hashed_anew_is_not_what_was_signed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from models.engine import Databases
 from services.audit_chain import TEXT_SETTINGS, canonical, text_columns
 from services.audit_checkpoint import Checkpoint, public_key, signer_of, write_checkpoint
 from services.audit_prove import FORMAT, check, prove
+from services.audit_tree import Head, grow
 from services.audit_verify import verify
 from services.errors import Conflict, Invalid, NotFound
 from services.merkle import Tree, leaf_hash
@@ -146,6 +148,39 @@ def test_security_29_a_changed_event_can_neither_be_proven_nor_signed(
         connection.execute("UPDATE audit_trail SET outcome = 'failure' WHERE sequence = %s", (EVENTS + 2,))
     with pytest.raises(Conflict, match=f"Event {EVENTS + 2} does not match its hash"):
         sign(trail, trail_settings)
+
+
+def test_security_29_a_tree_that_was_tampered_with_is_neither_grown_nor_believed(
+    signed: list[str], trail: Databases, trail_settings: Settings, superuser: str
+) -> None:
+    """Invented events in the frontier would be signed with the next checkpoint."""
+    with as_superuser(superuser) as connection:
+        connection.execute(
+            "UPDATE audit_checkpoints SET frontier = sha256('x') || substring(frontier FROM 33) WHERE sequence = %s",
+            (EVENTS,),
+        )
+        connection.execute("UPDATE audit_tree_nodes SET hash = sha256('y')")
+    assert check(prove(trail_settings, "300"), keys_of(trail_settings)).sequence == 300
+    write_events(trail, 3)
+    drain_all(trail)
+    newest = Checkpoint.open(sign(trail, trail_settings), keys_of(trail_settings))
+    assert newest.root == root_of(canonical_events(superuser))
+
+
+def test_what_is_sealed_meanwhile_waits_for_the_next_checkpoint(
+    signed: list[str], trail: Databases, trail_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_events(trail, 4)
+    drain_all(trail)
+    write_events(trail, 4)
+
+    def grow_late(*arguments: Any) -> Head:
+        drain_all(trail)
+        return grow(*arguments)
+
+    monkeypatch.setattr("services.audit_checkpoint.grow", grow_late)
+    assert Checkpoint.open(sign(trail, trail_settings), keys_of(trail_settings)).sequence == EVENTS + 4
+    assert Checkpoint.open(sign(trail, trail_settings), keys_of(trail_settings)).sequence == EVENTS + 8
 
 
 @pytest.mark.parametrize(

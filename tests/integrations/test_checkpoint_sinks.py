@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -75,9 +76,12 @@ def test_a_folder_gets_a_file_for_each_and_keeps_what_it_has(tmp_path: Path) -> 
     sink.keep(CHECKPOINT)
     [file] = (tmp_path / "kept").rglob("*.checkpoint")
     assert file.name == "000000000000007.checkpoint" and file.read_text(encoding="utf-8") == NOTE
-    sink.keep(Kept("another", CHECKPOINT.origin, 7))
-    assert file.read_text(encoding="utf-8") == NOTE
+    sink.keep(CHECKPOINT)
+    with pytest.raises(SinkUnavailable, match="another checkpoint of the same event"):
+        sink.keep(Kept("another trail", CHECKPOINT.origin, 7))
+    assert file.read_text(encoding="utf-8") == NOTE == sink.newest()
     sink.keep(Kept(NOTE, CHECKPOINT.origin, 1_000_000))
+    assert sink.newest() == NOTE and FolderSink(tmp_path / "nowhere").newest() is None
     assert [each.name for each in sorted(file.parent.iterdir())] == [file.name, "000000001000000.checkpoint"]
 
 
@@ -117,7 +121,10 @@ def test_a_mailbox_gets_the_note_and_how_to_use_it() -> None:
         mailer = SmtpMailer(SmtpServer("127.0.0.1", port, "none", None, None, "sigilo@example.org"))
         MailSink(mailer, RECIPIENT, "Clínica").keep(CHECKPOINT)
     [envelope] = inbox.envelopes
-    assert envelope.rcpt_tos == [RECIPIENT]
+    assert envelope.rcpt_tos == [RECIPIENT] and isinstance(envelope.content, bytes)
+    message = message_from_bytes(envelope.content, policy=policy.default)
+    [attached] = message.iter_attachments()
+    assert (attached.get_filename(), attached.get_content()) == ("7.checkpoint", NOTE.encode())
     with pytest.raises(SinkUnavailable):
         MailSink(mailer, RECIPIENT, "Clínica").keep(CHECKPOINT)
     with pytest.raises(SinkUnavailable, match="SMTP_URL"):

@@ -11,8 +11,10 @@ from config import Settings
 from models.engine import Databases
 from services.audit_checkpoint import UNSIGNED, Checkpoint, public_key
 from services.checkpoint_deliver import OWED
+from services.job_schedule import VERIFY
 from services.signed_note import VerifierKey
 from tasks import runtime
+from tasks.audit import TrailBroken
 from tests.audit.trail import as_superuser, sealed, write_events
 from tests.integrations.test_checkpoint_sinks import witness
 from tests.tasks.test_base import app
@@ -34,8 +36,12 @@ def rows(superuser: str, statement: str) -> list[tuple[Any, ...]]:
 def test_everything_sealed_is_signed_and_kept_elsewhere(
     app: Any, work_databases: Databases, environment: dict[str, str], superuser: str, work_settings: Settings
 ) -> None:
+    """By the drain itself when the last checkpoint is a while ago, else by the look that is taken once a minute."""
     assert rows(superuser, f"SELECT {UNSIGNED}") == [(False,)]
-    write_events(work_databases, 30)
+    write_events(work_databases, 10)
+    app.tasks["audit.drain"]()
+    assert rows(superuser, "SELECT sequence FROM audit_checkpoints") == [(10,)]
+    write_events(work_databases, 20)
     app.tasks["audit.drain"]()
     assert rows(superuser, f"SELECT {UNSIGNED}") == [(True,)]
     app.tasks["audit.checkpoint"]()
@@ -50,6 +56,46 @@ def test_everything_sealed_is_signed_and_kept_elsewhere(
     key = VerifierKey(VerifierKey.parse(public_key(work_settings)).public)  # under the name of any installation
     kept = Checkpoint.open(file.read_text(encoding="utf-8"), [key])
     assert (kept.sequence, kept.hash) == (30, bytes(sealed(superuser)[-1]["hash"]))
+
+
+def test_security_29_a_trail_signed_anew_is_told_by_the_folder_that_has_the_first(
+    app: Any, work_databases: Databases, environment: dict[str, str], superuser: str
+) -> None:
+    def sealed_and_signed() -> None:
+        write_events(work_databases, 8)
+        app.tasks["audit.drain"]()
+        app.tasks["audit.checkpoint"]()
+
+    sealed_and_signed()
+    app.tasks["mail.checkpoints"]()
+    assert app.tasks[VERIFY]() == 8
+    with as_superuser(superuser) as connection:
+        connection.execute("TRUNCATE audit_trail, audit_outbox, audit_checkpoints, audit_tree_nodes")
+        connection.execute("UPDATE checkpoint_sinks SET sequence = NULL, delivered_at = NULL, next_attempt_at = now()")
+    sealed_and_signed()
+    with pytest.raises(TrailBroken):
+        app.tasks[VERIFY]()
+    assert app.tasks["mail.checkpoints"]() == 0
+    [(failure,)] = rows(superuser, "SELECT failure FROM checkpoint_sinks")
+    assert failure == "has another checkpoint of the same event"
+
+
+def test_nobody_elses_checkpoint_is_sent_anywhere(
+    app: Any, work_databases: Databases, environment: dict[str, str], superuser: str
+) -> None:
+    write_events(work_databases, 3)
+    app.tasks["audit.drain"]()
+    with as_superuser(superuser) as connection:
+        connection.execute(
+            "INSERT INTO audit_checkpoints (sequence, hash, note) VALUES (999999, sha256('x'), 'a note of nobody')"
+        )
+        connection.execute("UPDATE checkpoint_sinks SET next_attempt_at = now()")
+    assert app.tasks["mail.checkpoints"]() == 1
+    assert rows(superuser, "SELECT sequence FROM checkpoint_sinks") == [(3,)]
+    write_events(work_databases, 3)
+    app.tasks["audit.drain"]()
+    app.tasks["audit.checkpoint"]()
+    assert rows(superuser, "SELECT count(*) FROM audit_checkpoints") == [(3,)], "signing goes on"
 
 
 def test_a_place_that_fails_is_tried_again_later_and_owed_the_newest_alone(

@@ -13,7 +13,7 @@ from web.forms.sentences import TEMPLATES, said
 LEFT_ENGLISH = {
     # the command line's own
     "Event %(newest)s was signed before with another hash: run `sigilo audit verify`.",
-    "Event %(head)s was signed and is gone: run `sigilo audit verify`.",
+    "Event %(gone)s was signed and is gone: run `sigilo audit verify`.",
     "Event %(tree)s does not match its hash, so nothing was signed: run `sigilo audit verify`.",
     "Event %(tree)s is missing, so nothing was signed: run `sigilo audit verify`.",
     "Event %(sequence)s is not what was signed, or another is not: run `sigilo audit verify`.",

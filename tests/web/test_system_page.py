@@ -8,14 +8,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import delete, text, update
 
 from config import Principal, Settings
+from models import CheckpointSink, JobRun
 from models.engine import Databases
 from services.audit_checkpoint import signer_of, write_checkpoint
 from services.audit_drain import drain
 from services.errors import Forbidden
 from services.job_run import claim_slot, finish_run
+from services.job_schedule import VERIFY
 from services.system_state import system_state
 from tests.factories.browser_session import open_session
 from tests.factories.cast import Cast
@@ -41,10 +43,33 @@ def test_the_page_says_how_every_part_stands(admin: Browser, databases: Database
     for said in ("PostgreSQL", "Redis", "Nenhum agendador está rodando", REVISION, "até o número", "Falhou"):
         assert said in page, said
     assert re.search(r"[\d,]+ [GT]B livres de", page)
-    assert "verifica com sigilo audit verify" in page, "nothing keeps when the chain was last verified"
+    assert "ainda não: é feita toda noite" in page and "em lugar nenhum" in page
     fragment = admin.get("/system", headers={"HX-Request": "true", "HX-Target": "div#system"}).get_data(as_text=True)
     assert fragment.strip().startswith('<div id="system"')
     assert 'hx-trigger="every 5s"' in fragment
+
+
+def test_the_page_says_where_checkpoints_are_kept_and_how_the_last_check_went(
+    admin: Browser, databases: Databases
+) -> None:
+    slot = datetime.now(UTC).replace(microsecond=0)
+    with databases.session(Principal.WORKER) as session:
+        session.add(CheckpointSink(name="file:///kept", sequence=7, delivered_at=slot))
+        session.add(CheckpointSink(name="https://w.example.org #abc", attempts=3, failure="answered 503"))
+        claim_slot(session, VERIFY, slot)
+        finish_run(session, VERIFY, slot, "success", 4711)
+    page = admin.get("/system").get_data(as_text=True)
+    for said in ("file:///kept", "até o número 7", "https://w.example.org #abc", "answered 503", "4.711 ev", "íntegra"):
+        assert said in page, said
+    for rows, said in ((3, "NÃO íntegra"), (None, "a verificação não pôde ser feita")):
+        with databases.session(Principal.WORKER) as session:
+            finish_run(session, VERIFY, slot, "failure", rows)
+            session.execute(update(CheckpointSink).values(sequence=10**9, delivered_at=slot))
+        page = admin.get("/system").get_data(as_text=True)
+        assert said in page and "mais do que a trilha daqui tem" in page
+    with databases.session(Principal.WORKER) as session:
+        session.execute(delete(CheckpointSink))
+        session.execute(delete(JobRun).where(JobRun.job == VERIFY))
 
 
 def test_the_state_in_numbers(databases: Databases, settings: Settings, cast: Cast) -> None:

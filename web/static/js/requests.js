@@ -3,6 +3,7 @@
 
 (() => {
   const offline = document.getElementById("offline");
+  const problems = document.getElementById("problems");
 
   // What a page asks by itself is no sign of life: it must not keep a session open (SECURITY 4).
   document.addEventListener("htmx:config:request", (event) => {
@@ -11,11 +12,33 @@
     if (byItself || sourceElement.closest("[data-background]")) request.headers["Sigilo-Background"] = "1";
   });
 
+  // What is said of a request is said where somebody looks: an open dialog hides the page behind it.
+  const home = offline.parentElement;
+  function bring() {
+    const dialog = document.querySelector("dialog[open]");
+    const [first] = dialog ? dialog.children : [];
+    if (dialog) first.after(offline, problems);
+    else home.append(offline, problems);
+  }
+  document.addEventListener("close", bring, true);
+
   document.addEventListener("htmx:error", (event) => {
-    // A request that reached nobody; answers with an error status are shown by themselves.
-    if (event.detail.error instanceof TypeError) offline.hidden = false;
+    // A request that reached nobody, or that nobody answered in time; answers with an error status are shown by
+    // themselves.
+    if (!(event.detail.error instanceof TypeError) && event.detail.error !== "timeout") return;
+    bring();
+    offline.hidden = false;
   });
-  document.addEventListener("htmx:after:request", () => { offline.hidden = true; });
+  document.addEventListener("htmx:after:request", (event) => {
+    const { response } = event.detail.ctx;
+    offline.hidden = true;
+    if (!response || response.status < 400 || response.headers.get("X-Request-Id")) return;
+    // Said by something on the way, such as a proxy whose server restarts: no part of a page, and nothing to lose text to.
+    event.preventDefault();
+    bring();
+    offline.hidden = false;
+  });
+  document.addEventListener("htmx:before:swap", bring);
   window.addEventListener("offline", () => { offline.hidden = false; });
   window.addEventListener("online", () => { offline.hidden = true; });
 
@@ -38,7 +61,6 @@
 
   // A problem is read out and seen; one swap later it is history.
   document.addEventListener("htmx:after:swap", (event) => {
-    const problems = document.getElementById("problems");
     const { ctx } = event.detail;
     // After HX-Retarget htmx has the selector there, not the element.
     const isProblem = ctx && (ctx.target === problems || ctx.target === "#problems");

@@ -6,7 +6,11 @@
 // A form that was refused for its token is sent again by its person: by then it has one that fits.
 document.addEventListener("htmx:after:request", (event) => {
   const { response, sourceElement } = event.detail.ctx;
-  if (response && response.status === 403 && sourceElement.matches("form")) window.sigilo.renewToken();
+  if (response && response.status === 403 && sourceElement.closest("form")) window.sigilo.renewToken();
+});
+// Whoever comes back from another tab may have signed in there, or typed the password again, which makes tokens old too.
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && document.querySelector("form[data-unsaved]")) window.sigilo.renewToken();
 });
 
 window.sigilo = {
