@@ -24,7 +24,6 @@ from tests.e2e.accessibility_states import STATES
 from tests.e2e.conftest import DESKTOP, listen, sign_in
 from tests.factories.browser_session import open_session
 from tests.factories.cast import Cast
-from tests.factories.emergency import end_grants
 from tests.web.conftest import MakeApp, make_own_app
 from tests.web.live_server import LiveServer
 from web.guards import PUBLIC, Routes, route_table
@@ -36,9 +35,8 @@ NEW_CONTEXT: dict[str, Any] = {"locale": "pt-BR", "viewport": DESKTOP, "reduced_
 
 
 @pytest.fixture(scope="module")
-def scene(databases: Databases, settings: Settings, cast: Cast) -> Iterator[Scene]:
-    yield Scene(databases, settings, cast)
-    end_grants(databases, cast.patient_id)
+def scene(databases: Databases, settings: Settings, cast: Cast) -> Scene:
+    return Scene(databases, settings, cast)
 
 
 @pytest.fixture(scope="module")

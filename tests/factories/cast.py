@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import func, insert, update
 
 from config import Principal, Settings
-from models import ApiToken, CareTeamMember, Patient, Role, User, UserRole, UserVersion, new_id
+from models import ApiToken, BreakGlassGrant, CareTeamMember, Patient, Role, User, UserRole, UserVersion, new_id
 from models.engine import Databases
 from services.actor import Actor
 from services.field_encryption import field_cipher
@@ -155,6 +155,28 @@ def make_cast(databases: Databases, settings: Settings) -> Cast:
         patient = session.get_one(Patient, own)
         patient.responsible_id = people["doctor"].id
     return Cast(**people, people=people)
+
+
+def as_made(databases: Databases, cast: Cast) -> None:
+    """Nobody but its doctor and nurse is inside the patient's care team, whatever modules before this one did."""
+    with databases.session(Principal.STAFF) as session:
+        session.execute(
+            update(CareTeamMember)
+            .where(CareTeamMember.patient_id == cast.patient_id, CareTeamMember.removed_at.is_(None))
+            .where(CareTeamMember.user_id.not_in([cast.doctor.id, cast.nurse.id]))
+            .values(removed_at=func.now())
+        )
+    end_grants(databases, cast.patient_id)
+
+
+def end_grants(databases: Databases, patient_id: uuid.UUID) -> None:
+    """Whoever broke the glass of the patient is outside again."""
+    with databases.session(Principal.STAFF) as session:
+        session.execute(
+            update(BreakGlassGrant)
+            .where(BreakGlassGrant.patient_id == patient_id, BreakGlassGrant.expires_at > func.now())
+            .values(expires_at=func.now())
+        )
 
 
 def make_cpf() -> str:

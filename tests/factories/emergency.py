@@ -5,8 +5,6 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import func, update
-
 from config import Principal
 from models import BreakGlassGrant, new_id
 from models.engine import Databases
@@ -27,13 +25,3 @@ def make_grant(
     with databases.session(Principal.STAFF) as session:
         session.add(grant)
     return grant.id
-
-
-def end_grants(databases: Databases, patient_id: uuid.UUID) -> None:
-    """Whoever broke the glass of the patient is outside again, for the modules that follow."""
-    with databases.session(Principal.STAFF) as session:
-        session.execute(
-            update(BreakGlassGrant)
-            .where(BreakGlassGrant.patient_id == patient_id, BreakGlassGrant.expires_at > func.now())
-            .values(expires_at=func.now())
-        )

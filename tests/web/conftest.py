@@ -18,6 +18,7 @@ from models.engine import Databases
 from services.audit_event import SYSTEM
 from services.field_encryption import field_cipher
 from services.user_create import create_user
+from tests.factories.cast import Cast, as_made
 from web.app import make_app
 from web.guards import Routes
 from web.routes import GROUPS
@@ -25,6 +26,12 @@ from web.routes import GROUPS
 PASSWORD = "cavalo certo bateria grampo"
 CSRF = re.compile(r'name="csrf_token" value="([^"]+)"')
 MakeApp = Callable[..., Flask]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cast_as_made(databases: Databases, cast: Cast) -> None:
+    """Who is inside and who outside is what most of these tests are about."""
+    as_made(databases, cast)
 
 
 def new_address() -> str:

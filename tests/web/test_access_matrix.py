@@ -6,7 +6,6 @@ A route without a line in ``access_table`` fails, so a new route needs an expect
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +20,7 @@ from models.engine import Databases
 from services.field_encryption import field_cipher
 from services.record_create import NewRecord, create_record
 from tests.factories.cast import Cast, join_team, make_patient, make_person
-from tests.factories.emergency import end_grants, make_grant
+from tests.factories.emergency import make_grant
 from tests.web.access_table import ACTORS, SESSION_ONLY, TABLE
 from web.guards import route_table
 
@@ -109,12 +108,6 @@ class Scene:
         join_team(self.databases, patient, cast.doctor.id, "RESPONSIBLE")
         join_team(self.databases, patient, cast.nurse.id)
         return patient
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ended_emergencies(databases: Databases, cast: Cast) -> Iterator[None]:
-    yield
-    end_grants(databases, cast.patient_id)
 
 
 def request_for(method: str, rule: str, ids: dict[str, uuid.UUID]) -> tuple[str, Any]:

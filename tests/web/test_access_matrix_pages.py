@@ -14,12 +14,11 @@ from tests.factories.browser_session import open_session
 from tests.factories.cast import Cast
 from tests.web.access_pages import ELSEWHERE, FORMS, ON_A_PATIENT_OF_THEIR_OWN, PAGES, Ids
 from tests.web.access_table import ACTORS
-from tests.web.test_access_matrix import UNKNOWN, Scene, ended_emergencies, guarded_routes
+from tests.web.test_access_matrix import UNKNOWN, Scene, guarded_routes
 
 # What the guards lead to is measured where it is tested; here it runs ten times over.
 pytestmark = pytest.mark.unmeasured
 
-__all__ = ["ended_emergencies"]
 NOBODY = "anonymous"
 
 
