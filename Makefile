@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PROCESSES ?= 2
+PROCESSES ?= 3
 POSTGRESQL_15 := /usr/lib/postgresql/15/bin
 
 .PHONY: help run test test-pg15 lint bench sure

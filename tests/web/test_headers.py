@@ -88,14 +88,14 @@ def test_security_18_no_script_keeps_anything_in_the_browser() -> None:
         assert not re.search(r"localStorage|sessionStorage|indexedDB|document\.cookie", script.read_text()), script
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
-def test_security_17_no_template_asks_for_eval_or_inline_code(template: Path) -> None:
-    source = template.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", TEMPLATES, ids=lambda path: path.name)
+def test_security_17_no_template_asks_for_eval_or_inline_code(page: Path) -> None:
+    source = page.read_text(encoding="utf-8")
     for pattern in (
         r"hx-on", r"\bjs:", r"javascript:", r"hx-trigger=\"[^\"]*\[", r"\sstyle=", r"\son[a-z]+\s*=", r"<style",
         r"<script(?![^>]*\ssrc=)", r"\|\s*safe\b", r"https?://(?!www\.w3\.org)",
     ):  # fmt: skip
-        assert not re.search(pattern, source), f"{pattern} in {template}"
+        assert not re.search(pattern, source), f"{pattern} in {page}"
 
 
 def test_static_files_are_served_by_fingerprint_only(app: Flask) -> None:

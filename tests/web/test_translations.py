@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gettext
 import re
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -22,6 +23,7 @@ ROOT = TRANSLATIONS.parent.parent
 SENTENCES = "web.forms.sentence_extraction:extract"
 
 
+@cache
 def texts() -> set[str]:
     """Every text that a page or view asks to be translated, and every sentence of a service."""
     found = set()
