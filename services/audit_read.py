@@ -21,7 +21,7 @@ from models.user import Role
 from services import cursor as cursors
 from services.actor import Actor
 from services.audit_event import UNAUDITED, Event, Origin
-from services.audit_scope import Scope, owners_of, scope_of, team_of
+from services.audit_scope import MINE, Scope, owners_of, scope_of, team_of
 from services.audited_read import event_insert, event_parameters
 from services.errors import Unavailable
 from services.field_encryption import FieldCipher
@@ -140,7 +140,8 @@ def page(
 def _page_statement(conditions: list[str], scope: Scope | None) -> str:
     if scope is None or not scope.is_indexed:
         where = " AND ".join([*conditions, *([] if scope is None else [scope.condition])]) or "TRUE"
-        return f"SELECT {COLUMNS} FROM audit_trail t WHERE {where} ORDER BY t.sequence DESC LIMIT %(limit)s"
+        first = "" if scope is None else MINE
+        return f"{first} SELECT {COLUMNS} FROM audit_trail t WHERE {where} ORDER BY t.sequence DESC LIMIT %(limit)s"
     # Asked all at once and for the newest few, the planner would look at event after event until it has them: at a
     # whole trail, for somebody who is seldom in it.
     about = " UNION ALL ".join(
