@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,6 @@ LONGEST = (
     "import_export/test_sources_counts.py", "e2e/test_writing_records.py", "import_export/test_import_jobs.py",
     "tasks/test_worker.py", "web/test_access_matrix.py", "import_export/test_export.py", "e2e/test_records.py",
 )  # fmt: skip
-# What this process starts is measured only where a test asks for it (tests/tasks): a traced server is half as fast.
-MEASURED = {name: os.environ.pop(name) for name in ("COVERAGE_PROCESS_CONFIG",) if name in os.environ}
 TESTS = Path(__file__).resolve().parent
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 

@@ -21,7 +21,7 @@ from embedded.home import Home
 from embedded.redis import RedisServer
 from models.engine import Databases
 from tests.audit.trail import as_superuser
-from tests.conftest import MEASURED, make_settings, test_key
+from tests.conftest import make_settings, test_key
 from tests.servers import DatabaseServer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -148,7 +148,6 @@ def environment(
     """What a process of this installation finds in its environment."""
     return {
         **os.environ,
-        **MEASURED,
         "SIGILO_ENV": "development",
         "SIGILO_HOME": str(home),
         "SECRET_KEY": test_key("session") + test_key("more"),
