@@ -116,15 +116,12 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies", "metrics_networks", mode="before")
     @classmethod
     def _networks(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
-        return value
+        return tuple(ip_network(part, strict=False) for part in _listed(value)) if isinstance(value, str) else value
 
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _origins(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = tuple(part.strip() for part in value.split(",") if part.strip())
+        value = _listed(value)
         for origin in value:
             parts = urlsplit(origin)
             if origin == "*" or not parts.scheme or not parts.netloc or parts.path:
@@ -134,8 +131,7 @@ class Settings(BaseSettings):
     @field_validator("checkpoint_sinks", mode="before")
     @classmethod
     def _sinks(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = tuple(part.strip() for part in value.split(",") if part.strip())
+        value = _listed(value)
         for url in value:
             check_sink_url(url.get_secret_value() if isinstance(url, SecretStr) else url)
         return value
@@ -295,6 +291,11 @@ class SmtpServer:
     login: str | None
     password: str | None = dataclasses.field(repr=False)
     sender: str
+
+
+def _listed(value: Any) -> Any:
+    """The parts of a text with commas; what is no text is a list already."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 def check_sink_url(url: str) -> None:

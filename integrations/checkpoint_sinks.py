@@ -99,7 +99,7 @@ class WebhookSink:
         self._timeout = timeout
 
     def keep(self, checkpoint: Kept) -> None:
-        request = urllib.request.Request(  # noqa: S310  (http or https: config.parse_sink)
+        request = urllib.request.Request(  # noqa: S310  (http or https: config.check_sink_url)
             self._url, checkpoint.note.encode(), {"Content-Type": "text/plain; charset=utf-8"}, method="POST"
         )
         try:

@@ -35,9 +35,10 @@ UNSIGNED = (
     " WHERE NOT EXISTS (SELECT FROM audit_checkpoints c WHERE c.sequence = head.sequence))"
 )
 # The same, and the last is a while ago.
-SIGN_DUE = f"{UNSIGNED} AND NOT EXISTS (SELECT FROM audit_checkpoints WHERE created_at > now() - interval '30 seconds')"
-
-
+SIGN_DUE = f"""
+    {UNSIGNED} AND coalesce(
+        (SELECT created_at < now() - interval '30 seconds' FROM audit_checkpoints ORDER BY sequence DESC LIMIT 1), TRUE)
+"""
 CHAIN = "chain-hash "
 
 
@@ -116,7 +117,7 @@ def write_checkpoint(session: Session, signer: Signer) -> str:
     ).one_or_none()
     if newest is None:
         raise Conflict("The trail is empty: there is nothing to sign yet.")
-    key = VerifierKey(signer.verifier.public)  # under whatever name it signed
+    key = signer.own_key
     signed = session.get(AuditCheckpoint, newest.sequence)
     if signed is not None and is_ours(signed, key):
         if signed.hash != newest.hash:

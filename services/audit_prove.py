@@ -24,7 +24,7 @@ from services.audit_read import write_event
 from services.audit_tree import Connection, StoredTree
 from services.errors import Conflict, Invalid, NotFound
 from services.merkle import inclusion_proof, leaf_hash, root_from_inclusion
-from services.signed_note import NoteError, VerifierKey
+from services.signed_note import NoteError, VerifierKey, parse_note
 
 FORMAT = "c2sp.org/tlog-proof@v1"
 EXTRA, INDEX = "extra ", "index "
@@ -72,7 +72,7 @@ def _prove(connection: Connection, sequence: int, row: Row) -> str:
     if found is None:
         raise Conflict(f"No checkpoint covers event {sequence} yet: wait a minute, or run `sigilo audit checkpoint`.")
     note, size = found
-    signed = Checkpoint.parse(note.rpartition("\n\n")[0] + "\n").root
+    signed = Checkpoint.parse(parse_note(note)[0]).root
     leaf = canonical(row)
     for is_believed in (True, False):  # what is kept of the tree may have been tampered with, and the trail not
         path = inclusion_proof(sequence - 1, size, StoredTree(connection, is_believed=is_believed).node)

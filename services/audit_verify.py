@@ -18,7 +18,7 @@ from psycopg.rows import TupleRow
 
 from config import Principal, Settings
 from services.audit_chain import TEXT_SETTINGS
-from services.audit_chain_check import ChainCheck, sealed_event
+from services.audit_chain_check import ChainCheck, SealedEvent, sealed_event
 from services.audit_checkpoint import Checkpoint, signer_of, trusted_keys
 from services.audit_file import TRAIL, begin, events, opened
 from services.audit_report import Problem, Progress, Report, contradicted, missing
@@ -42,7 +42,7 @@ def verify(
     ``checkpoint`` names a file with a checkpoint kept elsewhere; ``keys`` are verifier keys to trust, by
     default the one of AUDIT_SIGNING_KEY. Raises Invalid when a key or the file can't be used at all.
     """
-    trusted = trusted_keys(keys) or [VerifierKey(signer_of(settings).verifier.public)]
+    trusted = trusted_keys(keys) or [signer_of(settings).own_key]
     note = None if checkpoint is None else checkpoint.read_text(encoding="utf-8", errors="replace")
     with psycopg.connect(settings.url_for(Principal.AUDITOR), connect_timeout=10) as connection:
         return verify_trail(connection, trusted, note=note, progress=progress)
@@ -63,21 +63,12 @@ def verify_trail(
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     connection.execute(TEXT_SETTINGS)
     report = Report()
-    check = ChainCheck(report)
-    started = time.monotonic()
     with _streamed(connection, "stored", CHECKPOINTS) as stored, _streamed(connection, "trail", TRAIL) as trail:
-        signed = _Signed(report, list(keys), note, stored)
         total = connection.execute("SELECT max(sequence) FROM audit_trail").fetchone() if progress else None
-        for *row, stored_hash in trail:
-            check.add(sealed_event(row), stored_hash)
-            if check.sequence >= signed.next:
-                signed.meet(check)
-            if progress is not None and report.events % FETCH == 0:
-                progress(report.events, total[0] if total else None)
-        check.finish()
-        signed.finish()
+        sealed = ((sealed_event(row), stored_hash) for *row, stored_hash in trail)
+        signed = _Signed(report, list(keys), note, stored)
+        _run(sealed, ChainCheck(report), signed, report, progress, total[0] if total else None)
     connection.rollback()
-    report.seconds = time.monotonic() - started
     return report
 
 
@@ -93,23 +84,35 @@ def verify_file(
     if note is not None and not keys:
         raise Invalid("Name the key that signed the checkpoint: --key, as `sigilo audit key` prints it.")
     report = Report()
-    started = time.monotonic()
     with opened(path) as file:
         first, before = begin(file)
         if first > 1:
             report.add(missing(1, first - 1, "by where the file begins"))
         check = ChainCheck(report, sequence=first - 1, head=before)
         signed = _Signed(report, trusted_keys(keys), note, ())
-        for event, stored in events(file, check):
-            check.add(event, stored)
-            if check.sequence >= signed.next:
-                signed.meet(check)
-            if progress is not None and report.events % FETCH == 0:
-                progress(report.events, None)
-        check.finish()
-        signed.finish()
-    report.seconds = time.monotonic() - started
+        _run(events(file, check), check, signed, report, progress, None)
     return report
+
+
+def _run(
+    sealed: Iterable[tuple[SealedEvent, bytes]],
+    check: ChainCheck,
+    signed: _Signed,
+    report: Report,
+    progress: Progress | None,
+    total: int | None,
+) -> None:
+    """Take every event, with its stored hash, and meet what was signed about it."""
+    started = time.monotonic()
+    for event, stored in sealed:
+        check.add(event, stored)
+        if check.sequence >= signed.next:
+            signed.meet(check)
+        if progress is not None and report.events % FETCH == 0:
+            progress(report.events, total)
+    check.finish()
+    signed.finish()
+    report.seconds = time.monotonic() - started
 
 
 @contextmanager

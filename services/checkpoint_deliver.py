@@ -90,7 +90,7 @@ def claim_delivery(session: Session, settings: Settings) -> Claimed | None:
 
 def _newest(session: Session, settings: Settings) -> AuditCheckpoint | None:
     """The newest that our key signed: whatever else lies in the table leaves for nowhere."""
-    key = VerifierKey(signer_of(settings).verifier.public)
+    key = signer_of(settings).own_key
     newest = session.scalars(select(AuditCheckpoint).order_by(AuditCheckpoint.sequence.desc()).limit(MOST_LOOKED_AT))
     return next((row for row in newest if is_ours(row, key)), None)
 

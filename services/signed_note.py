@@ -93,6 +93,11 @@ class Signer:
     def verifier(self) -> VerifierKey:
         return VerifierKey(Ed25519PrivateKey.from_private_bytes(self.seed).public_key().public_bytes_raw(), self.name)
 
+    @property
+    def own_key(self) -> VerifierKey:
+        """Its public key, trusted under whatever name it signed: an installation's name may change, its key stays."""
+        return VerifierKey(self.verifier.public)
+
     def sign(self, text: str) -> str:
         """The note of ``text``, which must end in a newline and hold no empty line of its own at the end."""
         signature = Ed25519PrivateKey.from_private_bytes(self.seed).sign(text.encode())

@@ -8,6 +8,7 @@ import psycopg
 import structlog
 from celery import shared_task
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from config import Principal
 from observability.task_metrics import EVENTS_SEALED
@@ -18,7 +19,6 @@ from services.audit_verify import verify_trail
 from services.checkpoint_deliver import newest_kept, note_sinks
 from services.errors import Conflict
 from services.job_schedule import VERIFY
-from services.signed_note import VerifierKey
 from tasks.base import BaseTask
 from tasks.runtime import settings
 
@@ -59,12 +59,10 @@ def drain(self: BaseTask) -> int:
 def _sign_if_due(task: BaseTask) -> None:
     """Where drains follow one another without a pause, wake-ups for checkpoints wait behind them, or get lost. What may
     not be signed stops no drain."""
-    here = settings()
     try:
         with task.transaction() as session:
             if session.scalar(text(f"SELECT {SIGN_DUE}")):
-                write_checkpoint(session, signer_of(here))
-                note_sinks(session, here)
+                _sign(session)
     except Conflict as error:
         log.error("the trail was not signed", reason=error.detail)
 
@@ -72,11 +70,16 @@ def _sign_if_due(task: BaseTask) -> None:
 # No retry: the scheduler looks again within the minute, and what may not be signed stays so until somebody looks.
 @shared_task(name="audit.checkpoint", bind=True, autoretry_for=())  # type: ignore[untyped-decorator]
 def checkpoint(self: BaseTask) -> None:
-    """Sign what was sealed since the last checkpoint; the places that keep it are owed it from then on."""
-    here = settings()
+    """Sign what was sealed since the last checkpoint."""
     with self.transaction() as session:
-        write_checkpoint(session, signer_of(here))
-        note_sinks(session, here)
+        _sign(session)
+
+
+def _sign(session: Session) -> None:
+    """The places that keep checkpoints are owed this one from then on."""
+    here = settings()
+    write_checkpoint(session, signer_of(here))
+    note_sinks(session, here)
 
 
 @shared_task(name="audit.partitions", bind=True)  # type: ignore[untyped-decorator]
@@ -91,7 +94,7 @@ def verify(self: BaseTask) -> int:
     """Check the whole trail as `sigilo audit verify` does, against the newest checkpoint in a folder where there is
     one: gives how many events hold together. What it finds wrong is kept as a failure with the number of problems."""
     here = settings()
-    key = VerifierKey(signer_of(here).verifier.public)  # under whatever name it signed
+    key = signer_of(here).own_key
     with psycopg.connect(here.url_for(Principal.WORKER), connect_timeout=10) as connection:
         report = verify_trail(connection, [key], note=newest_kept(here, key))
     if not report.is_intact:

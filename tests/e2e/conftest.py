@@ -36,6 +36,7 @@ OpenAs = Callable[..., Page]
 EXPECTED = (
     *(f"status of {status}" for status in (401, 403, 404, 409, 410, 422, 429, 503)),
     "net::ERR_INTERNET_DISCONNECTED",
+    "htmx:error: Failed to fetch",
 )
 
 

@@ -6,11 +6,11 @@ import re
 import uuid
 
 import pytest
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Dialog, Page, Route, expect
 
 from config import Settings
 from models.engine import Databases
-from tests.e2e.conftest import OpenAs, sign_in
+from tests.e2e.conftest import PHONE, OpenAs, sign_in
 from tests.factories.browser_session import open_session
 from tests.factories.cast import Cast, join_team, make_patient
 from tests.web.live_server import LiveServer
@@ -18,7 +18,7 @@ from tests.web.live_server import LiveServer
 
 @pytest.fixture
 def patient_id(databases: Databases, settings: Settings, cast: Cast) -> uuid.UUID:
-    made = make_patient(databases, settings, "Benedita Com Endereço")
+    made = make_patient(databases, settings, "Benedita Com Endereço", responsible_id=cast.doctor.id)
     join_team(databases, made, cast.doctor.id)
     return made
 
@@ -138,3 +138,67 @@ def test_what_came_back_wrong_takes_the_place_of_the_page_and_can_be_sent_withou
         expect(page.get_by_label("CPF")).to_have_value("11111111111")
         assert page.locator("main").count() == 1
         assert page.title().startswith("Corrigir a identificação")
+
+
+def test_a_refusal_is_said_in_the_dialog_that_hides_the_page(
+    open_as: OpenAs, site: LiveServer, databases: Databases, cast: Cast, patient_id: uuid.UUID
+) -> None:
+    page = open_as("doctor", f"/patients/{patient_id}")
+    page.get_by_role("link", name="Inativar este paciente").click()
+    dialog = page.locator("dialog[open]")
+    reason = dialog.get_by_label("Motivo")
+    reason.fill("Cadastro em duplicidade")
+    sign_in(page.context, site, open_session(databases, cast.doctor))
+    with page.expect_response("**/live/form-token"):
+        dialog.get_by_role("button", name="Inativar", exact=True).click()
+    expect(dialog.get_by_text("Aperte o botão de novo")).to_be_in_viewport()
+    expect(reason).to_have_value("Cadastro em duplicidade")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    expect(page.locator(".states > #problems")).to_contain_text("Aperte o botão de novo")
+
+
+def test_far_down_a_phones_page_a_refusal_is_seen(
+    open_as: OpenAs, site: LiveServer, databases: Databases, cast: Cast, patient_id: uuid.UUID
+) -> None:
+    page = open_as("doctor", f"/patients/{patient_id}/edit", viewport=PHONE)
+    page.get_by_label("Nome da mãe").fill("Ana")
+    sign_in(page.context, site, open_session(databases, cast.doctor))
+    page.get_by_role("button", name="Salvar", exact=True).click()
+    expect(page.get_by_text("Aperte o botão de novo")).to_be_in_viewport()
+    expect(page.get_by_role("button", name="Salvar", exact=True)).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("answer", ["a page of somebody on the way", "nothing"])
+def test_what_is_no_answer_of_ours_takes_nobodys_text(open_as: OpenAs, patient_id: uuid.UUID, answer: str) -> None:
+    """As from a proxy while the server behind it restarts, or a line that is cut."""
+    page = open_as("doctor", f"/patients/{patient_id}/edit")
+    mother = page.get_by_label("Nome da mãe")
+    mother.fill("Ana")
+    address = f"**/patients/{patient_id}/edit"
+    away = "<title>503</title><h1>Service Temporarily Unavailable</h1>"
+
+    def answer_instead(route: Route) -> None:
+        if answer == "nothing":
+            route.abort("internetdisconnected")
+        else:
+            route.fulfill(status=503, content_type="text/html", body=away)
+
+    page.route(address, answer_instead)
+    page.get_by_role("button", name="Salvar", exact=True).click()
+    expect(page.locator("#offline")).to_be_visible()
+    expect(mother).to_have_value("Ana")
+    assert page.title().startswith("Corrigir a identificação")
+    page.unroute(address)
+    page.get_by_role("button", name="Salvar", exact=True).click()
+    page.wait_for_url(re.compile(rf"/patients/{patient_id}$"))
+
+
+def test_two_presses_send_once(open_as: OpenAs, patient_id: uuid.UUID) -> None:
+    page = open_as("reception", f"/visits/new/{patient_id}")
+    page.get_by_label("Motivo da vinda").fill("Febre")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.get_by_role("button", name="Registrar chegada").dblclick()
+    page.wait_for_url(re.compile("/$"))
+    assert sent == [f"{page.url}visits/new/{patient_id}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from pathlib import Path
@@ -20,6 +21,7 @@ from embedded.home import Home
 from models import ApiToken, AuditOutbox, new_id
 from models.engine import Databases
 from services.errors import Conflict, Invalid
+from tests.audit.trail import drain_all
 
 FOREIGN = re.compile(r"DATABASE_URL|REDIS_URL|SECRET_KEY|FIELD_KEY|AUDIT_SIGNING_KEY|SIGILO_|PUBLIC_URL|PORT")
 
@@ -62,7 +64,8 @@ def test_help_lists_every_command_of_the_contract() -> None:
         ("db", "upgrade"), ("db", "downgrade", "base"), ("db", "url"), ("worker",), ("web",), ("scheduler",),
         ("user", "disable", "--email", "a@example.org"), ("token", "create", "--email", "a@example.org"),
         ("import", "/nonexistent"), ("export", "/tmp/x", "--format", "csv", "--as", "a@example.org"),
-        ("demo", "seed"), ("audit", "verify"), ("audit", "checkpoint"),
+        ("demo", "seed"), ("audit", "verify"), ("audit", "checkpoint"), ("audit", "prove", "1"),
+        ("audit", "export", "/nonexistent/trail"),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -225,3 +228,31 @@ def test_token_of_nobody_is_refused(served: Settings) -> None:
     result = sigilo("token", "create", "--email", "nobody@example.org")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "no user with this e-mail" in result.stderr
+
+
+def test_the_trail_is_exported_and_proven_and_checked_with_the_key_alone(
+    served: Settings, databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drain_all(databases)
+    checkpoint, exported, proof = tmp_path / "checkpoint", tmp_path / "trail.gz", tmp_path / "proof"
+    checkpoint.write_text(sigilo("audit", "checkpoint").stdout, encoding="utf-8")
+    key = sigilo("audit", "key").stdout.strip()
+    made = sigilo("audit", "export", str(exported))
+    assert (made.exit_code, sigilo("audit", "export", str(exported)).exit_code) == (0, 1), made.stderr
+    proven = sigilo("audit", "prove", "1")
+    assert proven.exit_code == 0, proven.stderr
+    proof.write_text(proven.stdout, encoding="utf-8")
+
+    for name in list(os.environ):  # elsewhere, where nothing is known of the installation
+        if name.startswith(("DATABASE_URL", "REDIS_URL", "SIGILO_", "SECRET_KEY", "FIELD_KEY", "AUDIT_SIGNING_KEY")):
+            monkeypatch.delenv(name)
+    checked = sigilo("audit", "check", str(proof), "--key", key)
+    assert checked.exit_code == 0, checked.stderr
+    assert json.loads(checked.stdout)["sequence"] == 1
+    arguments = ("audit", "verify", "--export", str(exported), "--checkpoint", str(checkpoint))
+    verified = sigilo(*arguments, "--key", key)
+    assert verified.exit_code == 0, verified.stdout + verified.stderr
+    assert "The checkpoint holds" in verified.stdout
+    stranger = sigilo("audit", "check", str(proof), "--key", "A" * 43 + "=")
+    assert (stranger.exit_code, stranger.stdout) == (1, "")
+    assert sigilo(*arguments, "--key", "A" * 43 + "=").exit_code == 1

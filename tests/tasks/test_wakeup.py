@@ -104,12 +104,14 @@ def test_requests_are_not_delayed_while_redis_is_away(tmp_path: object) -> None:
 
 
 def test_a_hung_redis_costs_a_publisher_its_time_out_once(stoppable: RedisServer, hung: None) -> None:
-    publisher = Publisher(stoppable.url, timeout=0.25)
+    """Once: a second attempt would take twice as long, however busy the machine is."""
+    time_out = 0.75
+    publisher = Publisher(stoppable.url, timeout=time_out)
     for act in (lambda: publisher.kick("audit.drain"), lambda: publisher.send("audit.drain")):
         started = time.perf_counter()
         with pytest.raises(BrokerUnavailable):
             act()
-        assert time.perf_counter() - started < 0.5
+        assert time.perf_counter() - started < 2 * time_out
     publisher.close()
 
 

@@ -12,13 +12,14 @@
     if (byItself || sourceElement.closest("[data-background]")) request.headers["Sigilo-Background"] = "1";
   });
 
-  // What is said of a request is said where somebody looks: an open dialog hides the page behind it.
-  const home = offline.parentElement;
+  // What is said of a request is said where somebody looks: an open dialog hides the page behind it. Moved no more often
+  // than needed, for what moves may be read out anew.
+  const home = problems.parentElement;
   function bring() {
-    const dialog = document.querySelector("dialog[open]");
-    const [first] = dialog ? dialog.children : [];
-    if (dialog) first.after(offline, problems);
-    else home.append(offline, problems);
+    const place = document.querySelector("dialog[open]") || home;
+    if (problems.parentElement === place) return;
+    if (place === home) home.append(offline, problems);
+    else place.firstElementChild.after(offline, problems);
   }
   document.addEventListener("close", bring, true);
 
