@@ -24,7 +24,7 @@ from web.refusal import audit_refusal
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_SECONDS = 5
-EXPLAINED = frozenset({403, 409, 410, 422})  # statuses whose service sentence a person should read
+EXPLAINED = frozenset({403, 409, 410, 422, 503})  # statuses whose service sentence a person should read
 log = structlog.get_logger()
 
 # Service error → status and type. The most special first.

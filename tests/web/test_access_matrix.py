@@ -68,7 +68,7 @@ class Scene:
         cast, databases = self.cast, self.databases
         patient = cast.patient_id
         with databases.session(Principal.STAFF) as session:
-            new = NewRecord(patient, {"title": "Consulta", "diagnosis": "x"})
+            new = NewRecord(patient, {"title": "Consulta", "diagnosis": "Cefaleia em salvas"})
             record = create_record(session, cast.doctor.actor, field_cipher(self.settings), new).record.id
             # Whatever earlier cases left open or inactive is put aside: one open visit a patient.
             session.execute(
