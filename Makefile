@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 PROCESSES ?= 3
 POSTGRESQL_15 := /usr/lib/postgresql/15/bin
 
-.PHONY: help run test test-pg15 lint bench sure
+.PHONY: help run test test-pg15 faults lint bench sure
 
 help: ## List the verbs
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +30,10 @@ test: $(INSTALLED) ## Run all tests, browser tests included
 test-pg15: $(INSTALLED) ## Run the tests of schema, roles, search and audit on Debian's PostgreSQL 15
 	@scripts/install-postgresql-15
 	@TEST_POSTGRES_PROGRAMS=$(POSTGRESQL_15) $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope -m database
+
+faults: $(INSTALLED) ## Kill, hang, flush and fill what runs, a thousand times, and check the books (half an hour)
+	@FAULTS_HUNG_SECONDS=30 $(BIN)/python -m pytest tests/faults
+	@$(BIN)/python -m tests.faults.endurance
 
 lint: $(INSTALLED) ## Check style, types and who may import whom
 	@$(BIN)/ruff check .

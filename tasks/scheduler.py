@@ -20,6 +20,7 @@ import psycopg
 import structlog
 from apscheduler.events import EVENT_SCHEDULER_STARTED
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers import SchedulerNotRunningError
 from apscheduler.schedulers.blocking import BlockingScheduler
@@ -34,6 +35,7 @@ from models.engine import make_engine
 from observability.logging import configure_logging
 from services.job_run import claim_lost, claim_slot
 from services.job_schedule import JOBS, TimedJob
+from tasks.clock_steps import watch_steps
 from tasks.leadership import Leadership
 from tasks.schedule import WATCHES, Watch
 
@@ -60,6 +62,7 @@ class Scheduler:
         self._publisher = Publisher(settings.redis_url.get_secret_value())
         self._jobs = jobs
         self._stopping = False
+        self._stopped = threading.Event()
         self._now = now
         self._clock = BlockingScheduler(
             timezone=UTC,
@@ -79,9 +82,11 @@ class Scheduler:
     def run(self) -> None:
         """Work until ``stop``."""
         self._clock.add_listener(lambda _: self.stop() if self._stopping else None, EVENT_SCHEDULER_STARTED)
+        watch_steps(self._plan_anew, self._stopped)
         try:
             self._clock.start()
         finally:
+            self._stopped.set()
             self._leadership.release()
             self._publisher.close()
             self._engine.dispose()
@@ -95,6 +100,14 @@ class Scheduler:
     def _shut_down(self) -> None:
         with suppress(SchedulerNotRunningError):  # asked twice
             self._clock.shutdown()
+
+    def _plan_anew(self, seconds: float) -> None:
+        """The clock was set: everything looks at once, and plans the next time on the new one. A slot that was done
+        stays done, and of those that were skipped the latest is caught up."""
+        log.warning("the clock was set", seconds=round(seconds))
+        for job in self._clock.get_jobs():
+            with suppress(JobLookupError):  # the scheduler is being stopped
+                job.modify(next_run_time=datetime.now(UTC))
 
     def _lead(self) -> None:
         """Take the lead when it is free; whoever takes it catches up on what was missed meanwhile."""

@@ -26,7 +26,7 @@ from web.app import make_app
 
 # Modules that take longest, which begin first: a worker that met one of them last would keep the others waiting.
 LONGEST = (
-    "embedded/test_run.py", "e2e/test_accessibility.py", "web/test_access_matrix_pages.py",
+    "embedded/test_run.py", "faults/test_faults.py", "e2e/test_accessibility.py", "web/test_access_matrix_pages.py",
     "web/test_login_failures.py",
     "import_export/test_sources_counts.py", "e2e/test_writing_records.py", "import_export/test_import_jobs.py",
     "tasks/test_worker.py", "web/test_access_matrix.py", "import_export/test_export.py", "e2e/test_records.py",

@@ -1,0 +1,36 @@
+"""The scheduler on a clock that its test moves: ``python -m tests.faults.moved_clock TIME CRON``.
+
+Each line on standard input is a time that the clock is set to at once, as an operator or NTP would; it runs on from
+there. What measures durations is left alone, as by the kernel.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from datetime import datetime
+
+import time_machine
+
+from config import load_settings
+from services.job_schedule import JOBS, TimedJob
+from tasks.scheduler import Scheduler
+
+
+def main() -> None:
+    cron = sys.argv[2]
+    clock = time_machine.travel(datetime.fromisoformat(sys.argv[1]), tick=True)
+    here = clock.start()
+    jobs = (TimedJob(JOBS[0].task, cron, JOBS[0].lost_after),)
+    scheduler = Scheduler(load_settings(), jobs=jobs, watches=())
+
+    def follow() -> None:
+        for line in sys.stdin:
+            here.move_to(datetime.fromisoformat(line.strip()))
+        scheduler.stop()
+
+    threading.Thread(target=follow, daemon=True).start()
+    scheduler.run()
+
+
+main()
