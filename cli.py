@@ -265,18 +265,24 @@ def audit() -> None:
 
 
 @audit.command("verify")
-@click.option("--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="A checkpoint kept elsewhere: finds a cut tail too.")  # fmt: skip
+@click.option("--checkpoint", type=click.Path(exists=True, path_type=Path),
+              help="A checkpoint kept elsewhere, or a folder of them: finds a cut tail too.")  # fmt: skip
 @click.option("--key", "keys", multiple=True, help="A verifier key to trust; AUDIT_SIGNING_KEY's own by default.")
-@click.option("--export", "exported", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Verify a file that `audit export` wrote, with no servers: --key says whom to trust.")  # fmt: skip
-def audit_verify(checkpoint: Path | None, keys: tuple[str, ...], exported: Path | None) -> None:
+@click.option("--export", "exported", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Verify a file that `audit export` wrote, or an archive, with no servers: --key says whom to trust. "
+              "Several follow from one another.")  # fmt: skip
+@click.option("--identity", type=click.File(encoding="utf-8"),
+              help="A file with the age identity that archives were encrypted to.")  # fmt: skip
+def audit_verify(
+    checkpoint: Path | None, keys: tuple[str, ...], exported: tuple[Path, ...], identity: IO[str] | None
+) -> None:
     """Recompute the whole chain. Exit code 1 when anything was edited, deleted or moved."""
-    from services.audit_verify import verify, verify_file
+    from services.audit_verify import verify, verify_files
 
     with progress_of("Verifying") as progress:
-        if exported is not None:
-            report = verify_file(exported, keys, checkpoint=checkpoint, progress=progress)
+        if exported:
+            opener = identity.read() if identity is not None else None
+            report = verify_files(exported, keys, checkpoint=checkpoint, identity=opener, progress=progress)
         else:
             report = verify(running_settings(), checkpoint=checkpoint, keys=keys, progress=progress)
     click.echo(str(report))
@@ -329,6 +335,19 @@ def audit_check(proof: IO[str], keys: tuple[str, ...]) -> None:
     click.echo(
         f"Event {proven.sequence} of the {proven.checkpoint.sequence} that {proven.checkpoint.origin} signed.", err=True
     )
+
+
+@audit.command("archives")
+def audit_archives() -> None:
+    """List the archives of what left the database, and read each to see that it is there and unchanged."""
+    from services.audit_archive_list import check_archives
+
+    lost = 0
+    for line, is_there in check_archives(running_settings()):
+        click.echo(line)
+        lost += not is_there
+    if lost:
+        raise click.ClickException(f"{lost} archives are missing or changed: bring them back from a copy.")
 
 
 @audit.command("key")

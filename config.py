@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 Network = IPv4Network | IPv6Network
@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     public_url: str = ""
     smtp_url: SecretStr = SecretStr("")  # smtp://login:password@host:587?from=clinic@example.org, or smtps://
     checkpoint_sinks: Annotated[tuple[SecretStr, ...], NoDecode] = ()  # URLs: file:///…, https://…, mailto:…
+    audit_keep_months: int = Field(default=60, ge=12)  # of the trail in the database; older ones go into archives
+    audit_archives: str = ""  # file:///folder for them; SIGILO_HOME/archives without it
+    backup_age_recipient: str = ""  # age1…: whom archives and backups are encrypted to
     clinic_name: str = "Clínica"
     clinic_timezone: str = "America/Sao_Paulo"
     rate_limit_default: str = "20/minute"
@@ -134,6 +137,13 @@ class Settings(BaseSettings):
         value = _listed(value)
         for url in value:
             check_sink_url(url.get_secret_value() if isinstance(url, SecretStr) else url)
+        return value
+
+    @field_validator("audit_archives")
+    @classmethod
+    def _archives(cls, value: str) -> str:
+        if value and not is_folder_url(value):
+            raise ValueError("AUDIT_ARCHIVES takes file:///folder")
         return value
 
     @field_validator("clinic_timezone")
@@ -209,6 +219,12 @@ class Settings(BaseSettings):
     def can_send_mail(self) -> bool:
         """Whether mail with links can leave: through SMTP_URL, or into a folder while developing."""
         return not self.is_production or bool(self.smtp_url.get_secret_value() and self.public_url)
+
+    @property
+    def archive_folder(self) -> Path:
+        """Where archives of the trail lie."""
+        named = urlsplit(self.audit_archives).path
+        return Path(unquote(named)) if named else self.sigilo_home / "archives"
 
     @property
     def base_url(self) -> str:
@@ -298,11 +314,17 @@ def _listed(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def is_folder_url(url: str) -> bool:
+    """Whether ``url`` names a folder of this machine: ``file:///…``."""
+    parts = urlsplit(url)
+    return parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
+
+
 def check_sink_url(url: str) -> None:
     """Raises ValueError, which never quotes the URL: a web address may hold a secret."""
     parts = urlsplit(url)
     is_near = parts.hostname in ("127.0.0.1", "::1", "localhost")
-    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+    if is_folder_url(url):
         return
     if parts.scheme == "mailto" and parts.path.count("@") == 1:
         return

@@ -1,6 +1,6 @@
 """The clinic's data, one file per concept. Importing this package registers every table."""
 
-from models.audit import AuditCheckpoint, AuditLog, AuditOutbox, AuditTreeNode, CheckpointSink
+from models.audit import AuditArchive, AuditCheckpoint, AuditLog, AuditOutbox, AuditTreeNode, CheckpointSink
 from models.base import Base, new_id
 from models.care_team import BreakGlassGrant, CareTeamMember, Notification
 from models.import_job import ImportFile, ImportJob, ImportReject
@@ -16,6 +16,7 @@ from models.visit import Visit
 __all__ = [
     "Allergy",
     "ApiToken",
+    "AuditArchive",
     "AuditCheckpoint",
     "AuditLog",
     "AuditOutbox",

@@ -124,6 +124,39 @@ class AuditTreeNode(Base):
     __table_args__ = (CheckConstraint("octet_length(hash) = 32", "hash_length"),)
 
 
+class AuditArchive(Base):
+    """A part of the trail that lies in a file: events ``first`` to ``last``, and what the rest is verified from.
+
+    ``hash_before`` and ``hash`` are the chain hashes before the first and of the last event; ``frontier`` that of the
+    Merkle tree over the first ``last`` events, whose root ``note`` signs; ``digest`` the file's SHA-256.
+    """
+
+    __tablename__ = "audit_archives"
+
+    last: Mapped[int] = mapped_column(BigInteger(), primary_key=True, autoincrement=False)
+    first: Mapped[int] = mapped_column(BigInteger())
+    hash_before: Mapped[bytes]
+    hash: Mapped[bytes]
+    frontier: Mapped[bytes]
+    note: Mapped[str]
+    file: Mapped[str]  # its name in the store
+    size: Mapped[int] = mapped_column(BigInteger())  # bytes
+    digest: Mapped[bytes]
+    sealed_from: Mapped[datetime]
+    sealed_to: Mapped[datetime]
+    created_at: Mapped[CreatedAt]
+    dropped_at: Mapped[datetime | None]  # when the events left the database
+
+    __table_args__ = (
+        CheckConstraint("first >= 1 AND first <= last", "range"),
+        CheckConstraint(
+            "octet_length(hash_before) = 32 AND octet_length(hash) = 32 AND octet_length(digest) = 32"
+            " AND octet_length(frontier) % 32 = 0",
+            "hash_lengths",
+        ),
+    )
+
+
 class CheckpointSink(Base):
     """A place outside of the database: up to which event it has a checkpoint, and when the next is tried."""
 

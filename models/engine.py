@@ -66,6 +66,13 @@ def make_engine(url: str, *, pool_size: int = 5, statement_timeout_ms: int = STA
     return engine
 
 
+def driver_connection(session: Session) -> psycopg.Connection[Any]:
+    """psycopg's own connection under ``session``, in its transaction."""
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)  # noqa: S101  (the engine's driver)
+    return connection
+
+
 def _refuse_closed(connection: psycopg.Connection[Any], *_: Any) -> None:
     if is_closed_by_server(connection):
         raise DisconnectionError("the server closed this connection")

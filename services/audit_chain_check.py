@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.audit_chain import GENESIS, ID, SEALED_AT, SEQUENCE, Row, canonical, link
+from services.audit_chain import ID, SEALED_AT, SEQUENCE, Row, canonical, link
 from services.audit_report import Problem, Report, missing, problem_at
-from services.merkle import Tree, leaf_hash
+from services.audit_start import Start
+from services.merkle import leaf_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +36,17 @@ class ChainCheck:
     event, and the rest as put in.
     """
 
-    def __init__(self, report: Report, *, sequence: int = 0, head: bytes = GENESIS) -> None:
+    def __init__(self, report: Report, start: Start) -> None:
         self._report = report
-        self.sequence = sequence  # of the newest event taken
-        self.hash = head  # its stored hash
-        # Over the events taken, as long as each is proven: behind a break its root would say nothing new.
-        self.tree: Tree | None = Tree() if sequence == 0 else None
+        self.sequence = start.sequence  # of the newest event taken
+        self.hash = start.head  # its stored hash
+        # Over the events up to there, as long as each is proven: behind a break its root would say nothing new.
+        self.tree = start.tree
         self.is_proven = True
-        self._first = sequence + 1
+        self._first = start.sequence + 1
         self._sealed_at = ""
         # What the event before was, for a second row of the same number.
-        self._before: tuple[bytes, bool, bytes | None] = (head, True, None)
+        self._before: tuple[bytes, bool, bytes | None] = (start.head, True, None)
         # Had the event's content been hashed as it is now: tells a changed hash from changed content.
         self._would_be: bytes | None = None
         self._pending: Problem | None = None

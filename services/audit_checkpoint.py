@@ -14,6 +14,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -22,8 +23,9 @@ from sqlalchemy.orm import Session
 
 from config import Settings, decode_key
 from models import AuditCheckpoint, AuditLog
+from models.engine import driver_connection
 from services.audit_chain import HASH_BYTES
-from services.audit_tree import Head, grow, packed, start_of
+from services.audit_tree import Head, grow, start_of
 from services.errors import Conflict, Invalid
 from services.signed_note import NoteError, Signer, VerifierKey, open_note
 
@@ -109,8 +111,7 @@ def write_checkpoint(session: Session, signer: Signer) -> str:
     checkpoint does not hold together, and when the head was signed before with another hash: then the trail is not the
     one that was signed.
     """
-    connection = session.connection().connection.driver_connection
-    assert isinstance(connection, psycopg.Connection)  # noqa: S101  (the engine's driver)
+    connection = driver_connection(session)
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
     newest = session.execute(
         select(AuditLog.sequence, AuditLog.hash).order_by(AuditLog.sequence.desc()).limit(1)
@@ -127,10 +128,28 @@ def write_checkpoint(session: Session, signer: Signer) -> str:
     gone = next((each.sequence for each in later if is_ours(each, key)), None)
     if gone is not None:
         raise Conflict(f"Event {gone} was signed and is gone: run `sigilo audit verify`.")
-    head = grow(connection, _start(session, key, newest.sequence), newest.sequence)
+    return _sign(session, connection, signer, newest.sequence)
+
+
+def sign_event(session: Session, signer: Signer, sequence: int) -> AuditCheckpoint:
+    """The checkpoint of the first ``sequence`` events, signed now where none was: of an event that is no longer the
+    newest. Raises Conflict, as ``write_checkpoint`` does."""
+    connection = driver_connection(session)
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+    signed = session.get(AuditCheckpoint, sequence)
+    if signed is None:
+        _sign(session, connection, signer, sequence)
+        return session.get_one(AuditCheckpoint, sequence)
+    if not is_ours(signed, signer.own_key) or signed.root is None:
+        raise Conflict(f"The checkpoint of event {sequence} is none of ours with a tree: run `sigilo audit verify`.")
+    return signed
+
+
+def _sign(session: Session, connection: psycopg.Connection[Any], signer: Signer, sequence: int) -> str:
+    head = grow(connection, _start(session, signer.own_key, sequence), sequence)
     root = head.tree.root()
     note = signer.sign(Checkpoint(signer.name, head.tree.size, head.hash, root).text())
-    values = {"hash": head.hash, "root": root, "frontier": packed(head.tree), "note": note}
+    values = {"hash": head.hash, "root": root, "frontier": head.tree.packed(), "note": note}
     session.execute(insert(AuditCheckpoint).values(sequence=head.tree.size, **values))
     return note
 

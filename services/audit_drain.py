@@ -20,6 +20,7 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.engine import driver_connection
 from services.audit_chain import GENESIS, ID, SEALED_AT, TEXT_SETTINGS, canonical, link, text_columns
 from services.audit_event import EVENT_COLUMNS
 
@@ -63,9 +64,7 @@ def drain(session: Session, *, limit: int = BATCH, now: datetime | None = None) 
     ``sealed_at`` is the database's clock (``now`` in tests), but never earlier than that of the event before,
     so that partitions don't interleave. Raises psycopg.Error and seals nothing when the database refuses.
     """
-    connection = session.connection().connection.driver_connection
-    assert isinstance(connection, psycopg.Connection)  # noqa: S101  (the engine's driver)
-    with connection.cursor() as cursor:
+    with driver_connection(session).cursor() as cursor:
         return _drain(cursor, limit, now)
 
 

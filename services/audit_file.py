@@ -1,9 +1,10 @@
 """The trail as a file that is verified without the system it came from.
 
 Lines of UTF-8. The first is ``sigilo-trail/1``, a space, the sequence of the first event, a space, and the chain hash
-before it in hex (64 zeros for a trail from its beginning). Then one line for each event, in the order of its sequence:
-its chain hash in hex, a space, and its canonical form (``services/audit_chain.py``, which has all it takes to check
-it). As gzip where the name ends in ``.gz``.
+before it in hex (64 zeros for a trail from its beginning); where earlier events lie in other files, also a space and
+the frontier of the Merkle tree over them in hex (``services/merkle.py``), so that a checkpoint can be checked against
+its root. Then one line for each event, in the order of its sequence: its chain hash in hex, a space, and its canonical
+form (``services/audit_chain.py``, which has all it takes to check it). As gzip where the name ends in ``.gz``.
 """
 
 from __future__ import annotations
@@ -22,21 +23,27 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from config import Principal, Settings
+from services.age_stream import decrypted
 from services.audit_chain import GENESIS, SEQUENCE, TEXT_SETTINGS, canonical, text_columns
 from services.audit_chain_check import ChainCheck, SealedEvent
 from services.audit_event import SYSTEM, Event
 from services.audit_read import write_event
 from services.audit_report import Progress
+from services.audit_start import Start, online_start
 from services.errors import Invalid
+from services.merkle import Tree
 
+NO_TRAIL = "This is no exported trail: its first line should begin with sigilo-trail/1."
 BREAKS_OFF = "The file is damaged or breaks off: nothing behind that can be read."
 FORMAT = "sigilo-trail/1"
 FETCH = 2_000  # rows a round trip
 HEX = 64
 LONGEST_LINE = 4_000_000  # bytes; a list names a hundred ids at most
 GZIP = b"\x1f\x8b"
+AGE = b"age-encryption.org"
 DAMAGED = (EOFError, OSError, zlib.error)  # what reading a packed file may end in
-FIRST_LINE = re.compile(FORMAT.encode() + rb" ([1-9]\d{0,17}) ([0-9a-f]{64})\n")
+FIRST_LINE = re.compile(FORMAT.encode() + rb" ([1-9]\d{0,17}) ([0-9a-f]{64})(?: ((?:[0-9a-f]{64})+))?\n")
+LONGEST_FIRST_LINE = 10_000
 TRAIL = f"SELECT {text_columns('t')}, t.hash FROM audit_trail t ORDER BY t.sequence, t.sealed_at, t.id"
 
 
@@ -50,10 +57,11 @@ def write_file(settings: Settings, path: Path, *, progress: Progress | None = No
         connection.commit()
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         connection.execute(TEXT_SETTINGS)
+        start = online_start(connection)
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # a file with the name is a whole one
         try:
             with _made(partial, is_gzip=path.suffix == ".gz") as file:
-                count = _write(connection, file, progress)
+                count = _write(connection, file, start, progress)
             os.link(partial, path)  # unlike a rename, never over another
         except FileExistsError:
             raise Invalid(f"{path} exists. Name a file that doesn't.") from None
@@ -62,22 +70,36 @@ def write_file(settings: Settings, path: Path, *, progress: Progress | None = No
     return count
 
 
-def _write(connection: psycopg.Connection[TupleRow], file: IO[bytes], progress: Progress | None) -> int:
+def _write(
+    connection: psycopg.Connection[TupleRow], file: IO[bytes], start: Start, progress: Progress | None
+) -> int:
     total = connection.execute("SELECT count(*) FROM audit_trail").fetchone()
     count = 0
-    file.write(f"{FORMAT} 1 {GENESIS.hex()}\n".encode())
-    with connection.cursor("audit_file") as events:
-        events.itersize = FETCH
-        for *row, stored in events.execute(TRAIL):
+    file.write(first_line(start))
+    with connection.cursor("audit_file") as rows:
+        rows.itersize = FETCH
+        for *row, stored in rows.execute(TRAIL):
             try:
                 event = canonical(row)
             except ValueError:
                 raise Invalid(f"Event {row[SEQUENCE]} holds what no event can: run `sigilo audit verify`.") from None
-            file.write(stored.hex().encode() + b" " + event + b"\n")
+            file.write(line_of(stored, event))
             count += 1
             if progress is not None and count % FETCH == 0:
                 progress(count, total[0] if total else None)
     return count
+
+
+def first_line(start: Start) -> bytes:
+    line = f"{FORMAT} {start.sequence + 1} {start.head.hex()}"
+    if start.sequence and start.tree is not None:
+        line += f" {start.tree.packed().hex()}"
+    return f"{line}\n".encode()
+
+
+def line_of(stored: bytes, event: bytes) -> bytes:
+    """The line of an event with its chain hash and canonical form."""
+    return stored.hex().encode() + b" " + event + b"\n"
 
 
 @contextmanager
@@ -94,27 +116,44 @@ def _made(path: Path, *, is_gzip: bool) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
-    """The lines of an export, whether it is packed or not."""
+def opened(path: Path, identity: str | None = None) -> Iterator[IO[bytes]]:
+    """The lines of an export, whether it is packed or not; an encrypted one takes the age ``identity`` that it was
+    encrypted to. Raises Invalid."""
     with path.open("rb") as raw:
-        start = raw.read(len(GZIP))
+        start = raw.read(len(AGE))
         raw.seek(0)
-        if start == GZIP:
+        if start == AGE:
+            if identity is None:
+                raise Invalid(f"{path} is encrypted: name the file with its age identity, --identity.")
+            with decrypted(raw, identity) as packed, gzip.open(packed) as unpacked:
+                yield unpacked  # type: ignore[misc]
+        elif start.startswith(GZIP):
             with gzip.open(raw) as unpacked:
                 yield unpacked  # type: ignore[misc]
         else:
             yield raw
 
 
-def begin(file: IO[bytes]) -> tuple[int, bytes]:
-    """The first line: sequence of the first event, and the chain hash before it. Raises Invalid."""
+def begin(file: IO[bytes]) -> Start:
+    """What the first line says came before its events. Raises Invalid."""
     try:
-        found = FIRST_LINE.fullmatch(file.readline(1_000))
+        found = FIRST_LINE.fullmatch(file.readline(LONGEST_FIRST_LINE))
     except DAMAGED:
         raise Invalid(BREAKS_OFF) from None
-    if found is None or (int(found[1]) == 1 and bytes.fromhex(found[2].decode()) != GENESIS):
-        raise Invalid(f"This is no exported trail: its first line should begin with {FORMAT}.")
-    return int(found[1]), bytes.fromhex(found[2].decode())
+    if found is None:
+        raise Invalid(NO_TRAIL)
+    before, head = int(found[1]) - 1, bytes.fromhex(found[2].decode())
+    frontier = bytes.fromhex((found[3] or b"").decode())
+    if before == 0:
+        if head != GENESIS or frontier:
+            raise Invalid(NO_TRAIL)
+        return Start()
+    if not frontier:
+        return Start(before, head, None)
+    try:
+        return Start(before, head, Tree.unpack(before, frontier))
+    except ValueError:
+        raise Invalid(NO_TRAIL) from None
 
 
 def events(file: IO[bytes], check: ChainCheck) -> Iterator[tuple[SealedEvent, bytes]]:

@@ -21,6 +21,7 @@ from services.audit_chain import ID, TEXT_SETTINGS, Row, canonical, text_columns
 from services.audit_checkpoint import Checkpoint
 from services.audit_event import SYSTEM, Event
 from services.audit_read import write_event
+from services.audit_start import online_start
 from services.audit_tree import Connection, StoredTree
 from services.errors import Conflict, Invalid, NotFound
 from services.merkle import inclusion_proof, leaf_hash, root_from_inclusion
@@ -123,6 +124,8 @@ def _event(connection: Connection, event: str) -> tuple[Any, ...]:
             raise Invalid("An event is named by its id or its sequence number.") from None
         found = connection.execute(BY_ID, {"id": wanted})
     row: tuple[Any, ...] | None = found.fetchone()
+    if row is None and event.isdigit() and 0 < int(event) <= online_start(connection).sequence:
+        raise Conflict(f"Event {event} lies in an archive: `sigilo audit archives` lists them.")
     if row is None:
         raise NotFound("There is no such event in the trail; what was done a moment ago is sealed within seconds.")
     return row

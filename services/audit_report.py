@@ -20,7 +20,8 @@ class Problem:
     after it, its stored hash was changed), ``unlinked`` (it does not follow from the event before as stored,
     which is itself not proven: its own content may be untouched), ``missing``, ``inserted`` (a second event
     of one number, or one before the first), ``moved`` (sealed earlier than the event before it),
-    ``checkpoint`` (a signed statement that the trail contradicts, or that nobody known has signed).
+    ``checkpoint`` (a signed statement that the trail contradicts, or that nobody known has signed), ``archive`` (what
+    left the database is not what was signed).
     """
 
     kind: str
@@ -46,6 +47,8 @@ class Report:
     problem_count: int = 0
     anchored: int | None = None  # sequence of the given checkpoint, when the trail agrees with it
     stored_checkpoints: int = 0
+    remarks: list[str] = field(default_factory=list)
+    archived: int = 0  # so many events came before those that were looked at, and lie in other files
     seconds: float = 0.0
 
     @property
@@ -65,6 +68,9 @@ class Report:
         lines = [str(problem) for problem in self.problems]
         if self.problem_count > len(self.problems):
             lines.append(f"… and {self.problem_count - len(self.problems)} more")
+        lines += self.remarks
+        if self.archived:
+            lines.append(f"Events 1 to {self.archived} lie in archives.")
         if self.anchored is not None:
             lines.append(f"The checkpoint holds: events 1 to {self.anchored} are what was signed.")
         lines.append(
@@ -84,7 +90,11 @@ def missing(first: int, last: int, known: str = "by the events around them") -> 
     return Problem("missing", first, f"{what} missing: known {known}.", last=last)
 
 
-def contradicted(what: str, sequence: int) -> Problem:
+def contradicted(what: str, sequence: int, agreed: int = 0) -> Problem:
+    """``agreed``: up to which event an earlier checkpoint holds; what was changed lies behind it."""
+    if agreed:
+        text = f"{what} of event {sequence} has another hash: of events {agreed + 1} to {sequence} some were changed."
+        return Problem("checkpoint", agreed + 1, text, last=sequence)
     text = f"{what} of event {sequence} has another hash: the trail up to there is not the one that was signed."
     return Problem("checkpoint", sequence, text)
 

@@ -6,12 +6,15 @@ the events when a proof needs it. Nothing here is trusted by whoever verifies: a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+from sqlalchemy.orm import Session
 
-from services.audit_chain import GENESIS, HASH_BYTES, SEQUENCE, TEXT_SETTINGS, canonical, link, text_columns
+from models.engine import driver_connection
+from services.audit_chain import GENESIS, SEQUENCE, TEXT_SETTINGS, canonical, link, text_columns
 from services.errors import Conflict
 from services.merkle import Tree, leaf_hash, node_hash
 
@@ -67,27 +70,27 @@ def grow(connection: Connection, start: Head, size: int) -> Head:
             kept += [node for node in tree.add(leaf_hash(event)) if node[0] >= KEPT_FROM]
     if tree.size != size:
         raise Conflict(f"Event {tree.size + 1} is missing, so nothing was signed: {VERIFY}.")
-    if kept:
-        connection.execute(KEEP, tuple(map(list, zip(*kept, strict=True))))
+    _keep(connection, kept)
     return Head(tree, head)
+
+
+def _keep(connection: Connection, nodes: Sequence[tuple[int, int, bytes]]) -> None:
+    if nodes:
+        connection.execute(KEEP, tuple(map(list, zip(*nodes, strict=True))))
+
+
+def keep_nodes(session: Session, nodes: Sequence[tuple[int, int, bytes]]) -> None:
+    """Keep these subtrees (level, position, root) too, whose events are about to leave the database."""
+    _keep(driver_connection(session), nodes)
 
 
 def start_of(size: int, head: bytes, root: bytes | None, frontier: bytes | None) -> Head | None:
     """What a checkpoint keeps to grow on from; None where that is not the tree whose root it has."""
     try:
-        tree = Tree(size, _split(frontier or b""))
+        tree = Tree.unpack(size, frontier or b"")
     except ValueError:
         return None
     return Head(tree, head) if tree.root() == root else None
-
-
-def packed(tree: Tree) -> bytes:
-    """The tree's frontier as ``audit_checkpoints`` keeps it."""
-    return b"".join(tree.frontier)
-
-
-def _split(frontier: bytes) -> list[bytes]:
-    return [frontier[at : at + HASH_BYTES] for at in range(0, len(frontier), HASH_BYTES)]
 
 
 class StoredTree:
@@ -99,9 +102,18 @@ class StoredTree:
     def __init__(self, connection: Connection, *, is_believed: bool = True) -> None:
         self._connection = connection
         self._is_believed = is_believed
+        row = connection.execute("SELECT max(last) FROM audit_archives WHERE dropped_at IS NOT NULL").fetchone()
+        self._archived: int = (row[0] if row else None) or 0
 
     def node(self, level: int, position: int) -> bytes:
         """The root of a perfect subtree. Raises Conflict when events of it are missing."""
+        if (position + 1) << level <= self._archived:
+            archived = self._kept(level, position)  # kept when its events left, and what their checkpoint's tree has
+            if archived is None:
+                raise Conflict(f"Events around {(position << level) + 1} lie in an archive, which no proof reaches.")
+            return archived
+        if position << level < self._archived:
+            return node_hash(self.node(level - 1, 2 * position), self.node(level - 1, 2 * position + 1))
         if level < KEPT_FROM:
             return self._hashed(level, position)
         kept = self._kept(level, position) if self._is_believed else None

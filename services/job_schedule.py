@@ -43,10 +43,12 @@ class TimedJob:
         return following
 
 
-VERIFY = "chain.verify"  # named so that it waits in no queue of the trail's: it takes minutes where there are millions
+# Named so that they wait in no queue of the trail's: they take minutes where there are millions.
+VERIFY, ARCHIVE = "chain.verify", "chain.archive"
 
 JOBS = (
     TimedJob("cleanup.expired", "17 * * * *", lost_after=timedelta(hours=1)),
     TimedJob("audit.partitions", "5 3 * * *", lost_after=timedelta(hours=1)),
     TimedJob(VERIFY, "35 3 * * *", lost_after=timedelta(hours=2)),
+    TimedJob(ARCHIVE, "45 4 * * *", lost_after=timedelta(hours=3)),
 )

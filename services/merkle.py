@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
 EMPTY = hashlib.sha256().digest()
+HASH_BYTES = 32
 
 # (level, index) → root of the perfect subtree over events index·2^level … (index+1)·2^level − 1, from 0.
 Node = Callable[[int, int], bytes]
@@ -45,6 +46,19 @@ class Tree:
 
     def root(self) -> bytes:
         return fold(self.frontier)
+
+    def packed(self) -> bytes:
+        """The frontier as bytes, for ``unpack``."""
+        return b"".join(self.frontier)
+
+    @classmethod
+    def unpack(cls, size: int, packed: bytes) -> Tree:
+        """A tree from its ``packed`` frontier. Raises ValueError when it is none of that size."""
+        return cls(size, [packed[at : at + HASH_BYTES] for at in range(0, len(packed), HASH_BYTES)])
+
+    def subtrees(self) -> list[tuple[int, int, bytes]]:
+        """The perfect subtrees of the frontier: (level, index, root)."""
+        return [(*part, root) for part, root in zip(parts(0, self.size), self.frontier, strict=True)]
 
 
 def fold(subtrees: Sequence[bytes]) -> bytes:

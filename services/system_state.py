@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from models import CheckpointSink, JobRun
+from models import AuditArchive, CheckpointSink, JobRun
 from services.actor import Actor
 from services.authenticate import IDLE
 from services.job_schedule import JOBS, VERIFY
@@ -48,6 +48,7 @@ def system_state(session: Session, actor: Actor, home: Path, now: datetime) -> d
             "signedAt": time_text(trail.signed_at),
             "sinks": _sinks(session, trail.signed or 0),
             "verified": _verified(session),
+            "archived": _archived(session),
         },
         "sessions": [(role, count) for role, count in session.execute(SESSIONS)],
         "jobs": _jobs(session, now),
@@ -69,6 +70,16 @@ def _sinks(session: Session, signed: int) -> list[dict[str, Any]]:
         }
         for sink in session.scalars(select(CheckpointSink).order_by(CheckpointSink.name))
     ]
+
+
+def _archived(session: Session) -> dict[str, Any] | None:
+    """What left the database: ``{"files", "events", "until"}``; None where nothing did."""
+    row = session.execute(
+        select(func.count(), func.max(AuditArchive.last), func.max(AuditArchive.sealed_to)).where(
+            AuditArchive.dropped_at.is_not(None)
+        )
+    ).one()
+    return {"files": row[0], "events": row[1], "until": time_text(row[2])} if row[0] else None
 
 
 def _verified(session: Session) -> dict[str, Any] | None:

@@ -12,13 +12,21 @@ from sqlalchemy.orm import Session
 
 from config import Principal
 from observability.task_metrics import EVENTS_SEALED
+from services.audit_archive import (
+    drop_partition,
+    due_partition,
+    is_archived,
+    last_event,
+    remember,
+    write_archive,
+)
 from services.audit_checkpoint import SIGN_DUE, signer_of, write_checkpoint
 from services.audit_drain import BATCH, ensure_partitions
 from services.audit_drain import drain as seal
 from services.audit_verify import verify_trail
 from services.checkpoint_deliver import newest_kept, note_sinks
 from services.errors import Conflict
-from services.job_schedule import VERIFY
+from services.job_schedule import ARCHIVE, VERIFY
 from tasks.base import BaseTask
 from tasks.runtime import settings
 
@@ -96,9 +104,36 @@ def verify(self: BaseTask) -> int:
     here = settings()
     key = signer_of(here).own_key
     with psycopg.connect(here.url_for(Principal.WORKER), connect_timeout=10) as connection:
-        report = verify_trail(connection, [key], note=newest_kept(here, key))
+        newest = newest_kept(here, key)
+        report = verify_trail(connection, [key], notes=[newest] if newest else [])
     if not report.is_intact:
         named = [f"{problem.kind} {problem.sequence}" for problem in report.problems[:MOST_LOGGED]]
         log.error("the trail is not intact", problems=report.problem_count, first=named)
         raise TrailBroken(report.problem_count)
     return report.events
+
+
+@shared_task(name=ARCHIVE, bind=True)  # type: ignore[untyped-decorator]
+def archive(self: BaseTask) -> int:
+    """Take what is older than the clinic keeps online into archives, a month after the other, each in transactions of
+    its own; gives how many events left the database."""
+    here = settings()
+    gone = 0
+    while True:
+        with self.transaction() as session:
+            partition = due_partition(session, here)
+            last = None if partition is None else last_event(session, partition)
+            is_written = last is None or is_archived(session, last)
+        if partition is None:
+            return gone
+        if not is_written:
+            if not here.backup_age_recipient:
+                log.warning("the trail is not archived: BACKUP_AGE_RECIPIENT is not set", partition=partition)
+                return gone
+            written = write_archive(here, partition)
+            with self.transaction() as session:
+                remember(session, here, written)
+            gone += written.last - written.start.sequence
+        with self.transaction() as session:
+            drop_partition(session, partition)
+        log.info("archived", partition=partition, last=last)

@@ -16,7 +16,7 @@ from models.engine import Databases
 from services.audit_checkpoint import public_key, signer_of, write_checkpoint
 from services.audit_file import FORMAT, write_file
 from services.audit_report import Report
-from services.audit_verify import verify, verify_file
+from services.audit_verify import verify, verify_files
 from services.errors import Invalid
 from tests.audit.trail import as_superuser, drain_all, write_events
 
@@ -44,7 +44,7 @@ def exported(anchored: Path, trail_settings: Settings, tmp_path: Path) -> Path:
 
 
 def check(file: Path, settings: Settings, checkpoint: Path | None = None) -> Report:
-    return verify_file(file, [public_key(settings)], checkpoint=checkpoint)
+    return verify_files([file], [public_key(settings)], checkpoint=checkpoint)
 
 
 def kinds(report: Report) -> list[tuple[str, int]]:
@@ -158,4 +158,4 @@ def test_what_is_no_export_is_said(exported: Path, anchored: Path, trail_setting
         with pytest.raises(Invalid, match=said):
             check(exported, trail_settings, anchored)
     with pytest.raises(Invalid, match="--key"):
-        verify_file(exported, [], checkpoint=anchored)
+        verify_files([exported], [], checkpoint=anchored)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -17,6 +18,19 @@ from models import new_id
 from models.engine import Databases
 from services.audit_drain import BATCH, drain
 from services.audit_event import EVENT_COLUMNS, SYSTEM, Event, Origin, event_row
+
+LONG_AGO = [datetime(2019, month, 5, 12, tzinfo=UTC) for month in (3, 4)]
+MONTH = """
+    CREATE TABLE IF NOT EXISTS audit_trail_p{0:%Y%m} PARTITION OF audit_trail
+    FOR VALUES FROM ('{0:%Y-%m}-01T00:00Z') TO ('{1:%Y-%m}-01T00:00Z');
+    ALTER TABLE audit_trail_p{0:%Y%m} OWNER TO sigilo_migrator;
+    GRANT SELECT ON audit_trail_p{0:%Y%m} TO sigilo_backup
+"""
+# No drain of today makes partitions of years ago, so they are made by hand.
+NO_OTHER = """
+    CREATE OR REPLACE FUNCTION audit_trail_ensure_partition(moment timestamptz) RETURNS text
+    LANGUAGE sql SET search_path = pg_catalog AS $$ SELECT 'audit_trail_p' || to_char(moment, 'YYYYMM') $$
+"""
 
 
 def write_events(databases: Databases, count: int, **values: Any) -> list[uuid.UUID]:
@@ -82,3 +96,16 @@ def sealed(url: str) -> list[dict[str, Any]]:
     with as_superuser(url) as connection, connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
         cursor.adapters.register_loader("inet", TextLoader)
         return cursor.execute("SELECT * FROM audit_trail ORDER BY sequence").fetchall()
+
+
+def write_old_events(databases: Databases, superuser: str, counts: Sequence[int]) -> None:
+    """So many events sealed in each month of ``LONG_AGO``, in an emptied trail."""
+    with as_superuser(superuser) as connection:
+        connection.execute("TRUNCATE audit_archives")
+        connection.execute(NO_OTHER)
+        for moment in LONG_AGO:
+            connection.execute(MONTH.format(moment, moment + timedelta(days=31)))
+    for moment, count in zip(LONG_AGO, counts, strict=True):
+        write_events(databases, count)
+        with databases.session(Principal.WORKER) as session:
+            assert drain(session, now=moment).count == count

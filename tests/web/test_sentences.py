@@ -12,6 +12,15 @@ from web.forms.sentences import TEMPLATES, said
 # Sentences with values in them that no page shows.
 LEFT_ENGLISH = {
     # the command line's own
+    "%(path)s is encrypted: name the file with its age identity, --identity.",
+    "%(report)s Nothing was archived: run `sigilo audit verify`.",
+    "%(wrong)s Nothing was archived: run `sigilo audit verify`.",
+    "Event %(event)s lies in an archive: `sigilo audit archives` lists them.",
+    "Events around %(level)s lie in an archive, which no proof reaches.",
+    "The archive can't be written: %(error)s.",
+    "The archive up to event %(written)s is not what was signed: run `sigilo audit verify`.",
+    "The checkpoint of event %(sequence)s is none of ours with a tree: run `sigilo audit verify`.",
+    "The checkpoint of the archive can't be written: %(error)s.",
     "Event %(newest)s was signed before with another hash: run `sigilo audit verify`.",
     "Event %(gone)s was signed and is gone: run `sigilo audit verify`.",
     "Event %(tree)s does not match its hash, so nothing was signed: run `sigilo audit verify`.",

@@ -32,6 +32,8 @@ def system() -> Response:
         {"system": "system/_system.html"},
         findings=findings,
         state=state,
+        keep_months=here.settings.audit_keep_months,
+        has_recipient=bool(here.settings.backup_age_recipient),
         seen_at=now,
         redis_version=here.store.version(),
         expected_revision=REVISION,

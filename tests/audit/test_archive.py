@@ -1,0 +1,256 @@
+"""What is older than the clinic keeps online leaves the database for an encrypted file, and is verified as before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyrage
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from config import Principal, Settings
+from models.engine import Databases
+from services.audit_archive import (
+    Written,
+    drop_partition,
+    due_partition,
+    is_archived,
+    last_event,
+    remember,
+    write_archive,
+)
+from services.audit_archive_list import check_archives
+from services.audit_checkpoint import public_key, signer_of, trusted_keys, write_checkpoint
+from services.audit_prove import check as check_proof
+from services.audit_prove import prove
+from services.audit_verify import verify, verify_files
+from services.errors import Conflict, Invalid, Unavailable
+from tests.audit.trail import LONG_AGO, as_superuser, drain_all, write_events, write_old_events
+
+pytestmark = pytest.mark.database
+
+IDENTITY = pyrage.x25519.Identity.generate()
+PARTITIONS = """
+    SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'audit_trail'::regclass ORDER BY 1
+"""
+
+
+@pytest.fixture
+def old_settings(trail_settings: Settings, tmp_path: Path) -> Settings:
+    return trail_settings.model_copy(
+        update={"audit_archives": f"file://{tmp_path}/archives", "backup_age_recipient": str(IDENTITY.to_public())}
+    )
+
+
+@pytest.fixture
+def old_trail(trail: Databases, superuser: str) -> Databases:
+    """300 events of March 2019, 45 of April, and 20 of today."""
+    write_old_events(trail, superuser, (300, 45))
+    write_events(trail, 20)
+    drain_all(trail)
+    return trail
+
+
+def partitions(superuser: str) -> list[str]:
+    with as_superuser(superuser) as connection:
+        return [row[0] for row in connection.execute(PARTITIONS)]
+
+
+def archive_one(databases: Databases, settings: Settings) -> str:
+    """As the task does; gives the partition."""
+    with databases.session(Principal.WORKER) as session:
+        partition = due_partition(session, settings)
+    assert partition is not None
+    written = write_archive(settings, partition)
+    with databases.session(Principal.WORKER) as session:
+        remember(session, settings, written)
+    with databases.session(Principal.WORKER) as session:
+        drop_partition(session, partition)
+    return partition
+
+
+def sign(databases: Databases, settings: Settings, to: Path) -> Path:
+    with databases.session(Principal.WORKER) as session:
+        to.write_text(write_checkpoint(session, signer_of(settings)))
+    return to
+
+
+def test_months_leave_one_after_the_other_and_the_trail_still_verifies(
+    old_trail: Databases, old_settings: Settings, superuser: str, tmp_path: Path
+) -> None:
+    outside = sign(old_trail, old_settings, tmp_path / "checkpoint.txt")
+    assert [archive_one(old_trail, old_settings), archive_one(old_trail, old_settings)] == [
+        "audit_trail_p201903", "audit_trail_p201904",
+    ]  # fmt: skip
+    assert not {"audit_trail_p201903", "audit_trail_p201904"} & set(partitions(superuser))
+    with old_trail.session(Principal.WORKER) as session:
+        assert due_partition(session, old_settings) is None
+    report = verify(old_settings, checkpoint=outside)
+    assert report.is_intact, str(report)
+    assert (report.archived, report.events, report.proven, report.head, report.anchored) == (345, 20, 20, 365, 365)
+    assert "Events 1 to 345 lie in archives." in str(report)
+    assert [is_there for _, is_there in check_archives(old_settings)] == [True, True]
+
+
+def test_archives_verify_by_themselves_and_with_what_follows(
+    old_trail: Databases, old_settings: Settings, tmp_path: Path
+) -> None:
+    for _ in LONG_AGO:
+        archive_one(old_trail, old_settings)
+    folder = tmp_path / "archives"
+    march, april = sorted(folder.glob("*.age"))
+    keys, identity = [public_key(old_settings)], str(IDENTITY)
+    assert b"medical_record" not in march.read_bytes()
+    alone = verify_files([march], keys, checkpoint=_beside(march), identity=identity)
+    assert (alone.is_intact, alone.events, alone.anchored) == (True, 300, 300), str(alone)
+    second = verify_files([april], keys, checkpoint=_beside(april), identity=identity)
+    assert (second.is_intact, second.archived, second.events, second.anchored) == (True, 300, 45, 345), str(second)
+    both = verify_files([march, april], keys, checkpoint=_beside(april), identity=identity)
+    assert (both.is_intact, both.archived, both.events, both.anchored) == (True, 0, 345, 345), str(both)
+    assert not verify_files([april, march], keys, identity=identity).is_intact
+    with pytest.raises(Invalid, match="encrypted"):
+        verify_files([march], keys)
+    with pytest.raises(Invalid, match="can't be decrypted"):
+        verify_files([march], keys, identity=str(pyrage.x25519.Identity.generate()))
+
+
+def _beside(archive: Path) -> Path:
+    return archive.with_name(archive.name.removesuffix(".trail.gz.age") + ".checkpoint")
+
+
+def test_proofs_of_what_is_left_reach_over_what_was_archived(
+    old_trail: Databases, old_settings: Settings, tmp_path: Path
+) -> None:
+    sign(old_trail, old_settings, tmp_path / "before.txt")
+    before = {sequence: prove(old_settings, str(sequence)) for sequence in (346, 365)}
+    for _ in LONG_AGO:
+        archive_one(old_trail, old_settings)
+    for sequence, proof in before.items():
+        assert prove(old_settings, str(sequence)) == proof
+        assert check_proof(proof, trusted_keys([public_key(old_settings)])).sequence == sequence
+    with pytest.raises(Conflict, match="lies in an archive"):
+        prove(old_settings, "7")
+    # And it grows on: what is sealed from now on is signed over a tree that begins in the archives.
+    drain_all(old_trail)
+    sign(old_trail, old_settings, tmp_path / "after.txt")
+    assert verify(old_settings, checkpoint=tmp_path / "after.txt").is_intact
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM audit_archives",
+        "DELETE FROM audit_archives WHERE first = 1",
+        "UPDATE audit_archives SET hash = sha256('x') WHERE last = 345",
+        "UPDATE audit_archives SET note = (SELECT note FROM audit_archives WHERE first = 1) WHERE last = 345",
+        "UPDATE audit_archives SET frontier = sha256('x') || substr(frontier, 33) WHERE last = 345",
+        "UPDATE audit_archives SET first = 300 WHERE last = 345",
+        "DELETE FROM audit_trail WHERE sequence = 346",
+    ],
+)
+def test_security_29_what_a_superuser_does_to_archives_is_found(
+    old_trail: Databases, old_settings: Settings, superuser: str, statement: str
+) -> None:
+    for _ in LONG_AGO:
+        archive_one(old_trail, old_settings)
+    with as_superuser(superuser) as connection:
+        connection.execute(statement)
+    assert not verify(old_settings).is_intact
+
+
+def test_what_does_not_hold_together_is_not_archived(
+    old_trail: Databases, old_settings: Settings, superuser: str
+) -> None:
+    with as_superuser(superuser) as connection:
+        connection.execute("UPDATE audit_trail SET action = 'nothing.happened' WHERE sequence = 7")
+    with pytest.raises(Conflict, match=r"Event 7 .* Nothing was archived"):
+        archive_one(old_trail, old_settings)
+    assert "audit_trail_p201903" in partitions(superuser)
+    assert list(old_settings.archive_folder.glob("*.age")) == []
+
+
+def test_without_a_recipient_or_a_place_nothing_leaves(
+    old_trail: Databases, old_settings: Settings, superuser: str, tmp_path: Path
+) -> None:
+    with pytest.raises(Invalid, match="age1"):
+        archive_one(old_trail, old_settings.model_copy(update={"backup_age_recipient": ""}))
+    (tmp_path / "full").write_text("a file where the folder should be")
+    with pytest.raises(Unavailable):
+        archive_one(old_trail, old_settings.model_copy(update={"audit_archives": f"file://{tmp_path}/full"}))
+    assert "audit_trail_p201903" in partitions(superuser)
+
+
+def test_a_run_that_died_before_the_drop_goes_on_with_it(
+    old_trail: Databases, old_settings: Settings, superuser: str
+) -> None:
+    written = write_archive(old_settings, "audit_trail_p201903")  # and died: nobody refers to this file
+    again = write_archive_a_second_later(old_settings, written.file)
+    with old_trail.session(Principal.WORKER) as session:
+        remember(session, old_settings, again)
+    with old_trail.session(Principal.WORKER) as session:  # died once more; the row says where to go on
+        assert due_partition(session, old_settings) == "audit_trail_p201903"
+        assert is_archived(session, last_event(session, "audit_trail_p201903") or 0)
+        drop_partition(session, "audit_trail_p201903")
+    assert verify(old_settings).is_intact
+
+
+def write_archive_a_second_later(settings: Settings, than: str) -> Written:
+    """Files are named by the second, and none takes another's place."""
+    while True:
+        try:
+            return write_archive(settings, "audit_trail_p201903")
+        except Unavailable:
+            assert (settings.archive_folder / than).exists()
+
+
+@pytest.mark.parametrize(
+    ("partition", "why"),
+    [
+        ("audit_trail_p201903", "has no archive"),
+        ("audit_trail_p201904", "not the oldest"),
+        ("users", "not the oldest"),
+    ],
+)
+def test_the_database_drops_nothing_else(
+    old_trail: Databases, old_settings: Settings, superuser: str, partition: str, why: str
+) -> None:
+    """Whatever the worker asks for."""
+    with pytest.raises(DBAPIError, match=why), old_trail.session(Principal.WORKER) as session:
+        drop_partition(session, partition)
+    assert "audit_trail_p201903" in partitions(superuser)
+
+
+FORGED = """
+    INSERT INTO audit_archives
+        (first, last, hash_before, hash, frontier, note, file, size, digest, sealed_from, sealed_to)
+    SELECT 1, 300, sha256(''), sha256('x'), sha256(''), '', '', 1, sha256(''), now(), now()
+"""
+
+
+def test_a_forged_row_lets_no_partition_go(old_trail: Databases, superuser: str) -> None:
+    with old_trail.session(Principal.WORKER) as session:
+        session.connection().exec_driver_sql(FORGED)
+        with pytest.raises(DBAPIError, match="has no archive"):
+            drop_partition(session, "audit_trail_p201903")
+        session.rollback()
+
+
+def test_what_is_young_stays_whatever_is_asked(trail: Databases, trail_settings: Settings, superuser: str) -> None:
+    with as_superuser(superuser) as connection:
+        connection.execute("DROP TABLE IF EXISTS audit_trail_p201903, audit_trail_p201904")
+    youngest = partitions(superuser)[0]
+    with pytest.raises(DBAPIError, match="kept for a year"), trail.session(Principal.WORKER) as session:
+        drop_partition(session, youngest)
+
+
+def test_an_archive_that_is_gone_or_changed_is_named(old_trail: Databases, old_settings: Settings) -> None:
+    for _ in LONG_AGO:
+        archive_one(old_trail, old_settings)
+    march, april = sorted(old_settings.archive_folder.glob("*.age"))
+    march.unlink()
+    april.write_bytes(april.read_bytes() + b"x")
+    lines = list(check_archives(old_settings))
+    assert [is_there for _, is_there in lines] == [False, False]
+    assert "NOT THERE" in lines[0][0]
+    assert "CHANGED" in lines[1][0]
