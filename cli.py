@@ -18,10 +18,11 @@ from typing import IO, Any
 import click
 
 from cli_accounts import token, user
+from cli_tamper import tamper
 from config import PRODUCT_NAME, PRODUCT_VERSION, ConfigurationError, Principal
 from embedded.errors import EmbeddedError
 from embedded.home import Home
-from embedded.installation import brings_database, running_settings, session_as
+from embedded.installation import running_settings, session_as, superuser_url
 
 PLAIN_PROGRESS_SECONDS = 5.0
 URL_ROLES = ("superuser", *(principal.value for principal in Principal))
@@ -188,13 +189,7 @@ def db_downgrade(revision: str) -> None:
 @click.option("--role", type=click.Choice(URL_ROLES), default="superuser", show_default=True)
 def db_url(role: str) -> None:
     """Print a connection URL for psql. It holds a password."""
-    settings = running_settings()
-    if role != "superuser":
-        click.echo(settings.url_for(Principal(role)))
-    elif brings_database(os.environ) and settings.database_url.get_secret_value():
-        click.echo(settings.database_url.get_secret_value())
-    else:
-        click.echo((Home.of(os.environ).secrets / "database_url_superuser").read_text().strip())
+    click.echo(superuser_url() if role == "superuser" else running_settings().url_for(Principal(role)))
 
 
 # -- data --------------------------------------------------------------------------------------------------
@@ -254,6 +249,9 @@ def demo_seed(patients: int, records: int) -> None:
     with progress_of("Seeding") as progress:
         summary = seed(settings, patients=patients, records=records, progress=progress)
     click.echo(str(summary))
+
+
+demo.add_command(tamper)
 
 
 # -- audit -------------------------------------------------------------------------------------------------

@@ -117,6 +117,14 @@ def running_settings() -> Settings:
     return load_settings()
 
 
+def superuser_url() -> str:
+    """The database as a superuser: the embedded one's, or DATABASE_URL where the environment brings it."""
+    settings = running_settings()
+    if brings_database(os.environ) and settings.database_url.get_secret_value():
+        return settings.database_url.get_secret_value()
+    return (Home.of(os.environ).secrets / "database_url_superuser").read_text().strip()
+
+
 @contextmanager
 def session_as(settings: Settings, principal: Principal) -> Iterator[Session]:
     """One transaction as ``principal``: committed when the command succeeds."""

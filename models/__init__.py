@@ -1,6 +1,14 @@
 """The clinic's data, one file per concept. Importing this package registers every table."""
 
-from models.audit import AuditArchive, AuditCheckpoint, AuditLog, AuditOutbox, AuditTreeNode, CheckpointSink
+from models.audit import (
+    AuditArchive,
+    AuditCheckpoint,
+    AuditFinding,
+    AuditLog,
+    AuditOutbox,
+    AuditTreeNode,
+    CheckpointSink,
+)
 from models.base import Base, new_id
 from models.care_team import BreakGlassGrant, CareTeamMember, Notification
 from models.import_job import ImportFile, ImportJob, ImportReject
@@ -18,6 +26,7 @@ __all__ = [
     "ApiToken",
     "AuditArchive",
     "AuditCheckpoint",
+    "AuditFinding",
     "AuditLog",
     "AuditOutbox",
     "AuditTreeNode",

@@ -157,6 +157,18 @@ class AuditArchive(Base):
     )
 
 
+class AuditFinding(Base):
+    """Something that the last check of the trail found wrong (``services/audit_report.py``)."""
+
+    __tablename__ = "audit_findings"
+
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str]
+    first: Mapped[int] = mapped_column(BigInteger())
+    last: Mapped[int | None] = mapped_column(BigInteger())
+    event_id: Mapped[str | None]  # as text: whoever tampers may have written what is no id
+
+
 class CheckpointSink(Base):
     """A place outside of the database: up to which event it has a checkpoint, and when the next is tried."""
 

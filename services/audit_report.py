@@ -72,7 +72,8 @@ class Report:
         if self.archived:
             lines.append(f"Events 1 to {self.archived} lie in archives.")
         if self.anchored is not None:
-            lines.append(f"The checkpoint holds: events 1 to {self.anchored} are what was signed.")
+            but = "" if self.is_intact else ", but for what is named above"
+            lines.append(f"The checkpoint holds: events 1 to {self.anchored} are what was signed{but}.")
         lines.append(
             f"{self.unanchored} events are not yet anchored by a checkpoint kept elsewhere"
             + ("." if self.unanchored else ": everything is.")

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from models import AuditArchive, CheckpointSink, JobRun
 from services.actor import Actor
+from services.audit_findings import list_findings
 from services.authenticate import IDLE
 from services.job_schedule import JOBS, VERIFY
 from services.permissions import Permission
@@ -48,6 +49,7 @@ def system_state(session: Session, actor: Actor, home: Path, now: datetime) -> d
             "signedAt": time_text(trail.signed_at),
             "sinks": _sinks(session, trail.signed or 0),
             "verified": _verified(session),
+            "findings": list_findings(session),
             "archived": _archived(session),
         },
         "sessions": [(role, count) for role, count in session.execute(SESSIONS)],

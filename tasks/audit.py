@@ -23,6 +23,7 @@ from services.audit_archive import (
 from services.audit_checkpoint import SIGN_DUE, signer_of, write_checkpoint
 from services.audit_drain import BATCH, ensure_partitions
 from services.audit_drain import drain as seal
+from services.audit_findings import note_findings
 from services.audit_verify import verify_trail
 from services.checkpoint_deliver import newest_kept, note_sinks
 from services.errors import Conflict
@@ -106,6 +107,8 @@ def verify(self: BaseTask) -> int:
     with psycopg.connect(here.url_for(Principal.WORKER), connect_timeout=10) as connection:
         newest = newest_kept(here, key)
         report = verify_trail(connection, [key], notes=[newest] if newest else [])
+    with self.transaction() as session:
+        note_findings(session, report)
     if not report.is_intact:
         named = [f"{problem.kind} {problem.sequence}" for problem in report.problems[:MOST_LOGGED]]
         log.error("the trail is not intact", problems=report.problem_count, first=named)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 from psycopg.types.json import Jsonb
+from pydantic import SecretStr
 
 from config import Principal, Settings
 from models import new_id
@@ -373,3 +375,61 @@ def test_progress_is_told(trail: Databases, trail_settings: Settings) -> None:
     told: list[tuple[int, int | None]] = []
     verify(trail_settings, progress=lambda done, total: told.append((done, total)))
     assert told == [(2_000, 2_100)]
+
+
+def test_security_29_checkpoints_kept_elsewhere_say_between_which_two_it_was_changed(
+    sealed_trail: Databases, trail_settings: Settings, superuser: str, tmp_path: Path
+) -> None:
+    """Although the trail was hashed anew, and what the database had of checkpoints is gone."""
+    for number in range(3):
+        (tmp_path / f"{number}.checkpoint").write_text(checkpoint(trail_settings).read_text())
+        write_events(sealed_trail, 10)
+        drain_all(sealed_trail)
+    tamper(superuser, "UPDATE audit_trail SET action = 'nothing.happened' WHERE sequence = 30")
+    rehash(superuser)
+    tamper(superuser, "TRUNCATE audit_checkpoints, audit_tree_nodes")
+    report = verify(trail_settings, checkpoint=tmp_path)
+    assert kinds(report) == [("checkpoint", 25, 34)]
+    assert (report.anchored, report.unanchored) == (24, 30)
+    tamper(superuser, "DELETE FROM audit_trail WHERE sequence > 30")
+    assert ("missing", 31, 44) in kinds(verify(trail_settings, checkpoint=tmp_path))
+
+
+def test_security_29_a_replaced_partition_and_checkpoint_table_are_found(
+    sealed_trail: Databases, trail_settings: Settings, superuser: str, note: Path, tmp_path: Path
+) -> None:
+    """A partition put back with other rows, hashed anew, and checkpoints that another key signed."""
+    kept = tmp_path / "kept.checkpoint"
+    kept.write_text(note.read_text())
+    with as_superuser(superuser) as connection:
+        row = connection.execute("SELECT tableoid::regclass::text, sealed_at FROM audit_trail LIMIT 1").fetchone()
+        assert row is not None
+        bounds = connection.execute(
+            "SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE oid = %s::regclass", (row[0],)
+        ).fetchone()
+        assert bounds is not None
+        for statement in (
+            f"CREATE TABLE other (LIKE {row[0]} INCLUDING ALL)",
+            f"INSERT INTO other SELECT * FROM {row[0]} WHERE sequence <> 9",
+            "UPDATE other SET sequence = sequence - 1 WHERE sequence > 9",
+            f"ALTER TABLE audit_trail DETACH PARTITION {row[0]}",
+            f"ALTER TABLE audit_trail ATTACH PARTITION other {bounds[0]}",
+        ):
+            connection.execute(statement)
+    try:
+        rehash(superuser)
+        tamper(superuser, "TRUNCATE audit_checkpoints, audit_tree_nodes")
+        stranger = trail_settings.model_copy(update={"audit_signing_key": SecretStr(base64.b64encode(bytes(32)).decode())})
+        checkpoint(stranger)
+        assert verify(trail_settings).problems[0].kind == "checkpoint"
+        report = verify(trail_settings, checkpoint=kept)
+        assert not report.is_intact
+        assert report.anchored is None
+        # Whoever trusts the stranger's key is told by the checkpoint that was kept elsewhere.
+        keys = [public_key(stranger), public_key(trail_settings)]
+        assert kinds(verify(trail_settings, checkpoint=kept, keys=keys)) == [("missing", 24, 24)]
+    finally:
+        with as_superuser(superuser) as connection:
+            connection.execute("ALTER TABLE audit_trail DETACH PARTITION other")
+            connection.execute("DROP TABLE other")
+            connection.execute(f"ALTER TABLE audit_trail ATTACH PARTITION {row[0]} {bounds[0]}")

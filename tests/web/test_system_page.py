@@ -15,6 +15,8 @@ from models import CheckpointSink, JobRun
 from models.engine import Databases
 from services.audit_checkpoint import signer_of, write_checkpoint
 from services.audit_drain import drain
+from services.audit_findings import note_findings
+from services.audit_report import Report, missing, problem_at
 from services.errors import Forbidden
 from services.job_run import claim_slot, finish_run
 from services.job_schedule import VERIFY
@@ -67,6 +69,17 @@ def test_the_page_says_where_checkpoints_are_kept_and_how_the_last_check_went(
             session.execute(update(CheckpointSink).values(sequence=10**9, delivered_at=slot))
         page = admin.get("/system").get_data(as_text=True)
         assert said in page and "mais do que a trilha daqui tem" in page
+    report = Report()
+    report.add(problem_at("changed", 7, "01900000-0000-7000-8000-00000000dead"))
+    report.add(missing(9, 12))
+    with databases.session(Principal.WORKER) as session:
+        finish_run(session, VERIFY, slot, "failure", 2)
+        note_findings(session, report)
+    page = admin.get("/system").get_data(as_text=True)
+    for said in ("Evento 7: ", "01900000-0000-7000-8000-00000000dead", "Eventos 9 a 12: "):
+        assert said in page
+    with databases.session(Principal.WORKER) as session:
+        note_findings(session, Report())
     with databases.session(Principal.WORKER) as session:
         session.execute(delete(CheckpointSink))
         session.execute(delete(JobRun).where(JobRun.job == VERIFY))
