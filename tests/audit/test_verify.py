@@ -419,7 +419,8 @@ def test_security_29_a_replaced_partition_and_checkpoint_table_are_found(
     try:
         rehash(superuser)
         tamper(superuser, "TRUNCATE audit_checkpoints, audit_tree_nodes")
-        stranger = trail_settings.model_copy(update={"audit_signing_key": SecretStr(base64.b64encode(bytes(32)).decode())})
+        other_key = SecretStr(base64.b64encode(bytes(32)).decode())
+        stranger = trail_settings.model_copy(update={"audit_signing_key": other_key})
         checkpoint(stranger)
         assert verify(trail_settings).problems[0].kind == "checkpoint"
         report = verify(trail_settings, checkpoint=kept)
