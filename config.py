@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 Network = IPv4Network | IPv6Network
@@ -85,7 +85,14 @@ class Settings(BaseSettings):
 
     public_url: str = ""
     smtp_url: SecretStr = SecretStr("")  # smtp://login:password@host:587?from=clinic@example.org, or smtps://
-    checkpoint_sinks: Annotated[tuple[SecretStr, ...], NoDecode] = ()  # URLs: file:///…, https://…, mailto:…
+    # URLs: file:///…, https://…, mailto:…, s3://bucket/prefix
+    checkpoint_sinks: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    # How long nobody can delete them from a bucket: as long as the records (20 years, Lei 13.787/2018).
+    checkpoint_retention_days: Annotated[int, Field(ge=1, le=36500)] = 7305
+    s3_endpoint_url: str = ""  # of whatever speaks as S3 does; empty: Amazon's
+    s3_region: str = "us-east-1"
+    s3_access_key_id: SecretStr = SecretStr("")
+    s3_secret_access_key: SecretStr = SecretStr("")
     clinic_name: str = "Clínica"
     clinic_timezone: str = "America/Sao_Paulo"
     rate_limit_default: str = "20/minute"
@@ -134,6 +141,14 @@ class Settings(BaseSettings):
         value = _listed(value)
         for url in value:
             check_sink_url(url.get_secret_value() if isinstance(url, SecretStr) else url)
+        return value
+
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _endpoint(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (not _is_safe_address(value) or parts.username or parts.query or parts.fragment):
+            raise ValueError("S3_ENDPOINT_URL is https://host (or http:// on this machine), or empty for Amazon's")
         return value
 
     @field_validator("clinic_timezone")
@@ -188,9 +203,20 @@ class Settings(BaseSettings):
             problems.append("DATABASE_URL is missing: postgresql://login:password@host/database")
         if not self.redis_url.get_secret_value():
             problems.append("REDIS_URL is missing: redis://:password@host:6379/0")
+        if any(urlsplit(each.get_secret_value()).scheme == "s3" for each in self.checkpoint_sinks):
+            problems += self._s3_problems("CHECKPOINT_SINKS")
         if self.is_production:
             problems += self._weak_passwords()
         return problems
+
+    def _s3_problems(self, naming: str) -> list[str]:
+        """What a bucket that the setting ``naming`` names still needs."""
+        pair = (self.s3_access_key_id.get_secret_value(), self.s3_secret_access_key.get_secret_value())
+        if not all(pair):
+            return [f"S3_ACCESS_KEY_ID or S3_SECRET_ACCESS_KEY is missing: {naming} names a bucket"]
+        if self.is_production and PLACEHOLDER.search(pair[1]):
+            return ["S3_SECRET_ACCESS_KEY looks like a placeholder: make a key where the bucket is"]
+        return []
 
     def _weak_passwords(self) -> list[str]:
         """Passwords inside connection URLs that are placeholders. Peer login has none and is fine."""
@@ -301,14 +327,36 @@ def _listed(value: Any) -> Any:
 def check_sink_url(url: str) -> None:
     """Raises ValueError, which never quotes the URL: a web address may hold a secret."""
     parts = urlsplit(url)
-    is_near = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if parts.scheme == "s3":
+        parse_bucket_url(url)
+        return
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
         return
     if parts.scheme == "mailto" and parts.path.count("@") == 1:
         return
-    if parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and is_near)):
+    if _is_safe_address(url):
         return
-    raise ValueError("CHECKPOINT_SINKS takes file:///folder, https://host/path and mailto:somebody@host, with commas")
+    raise ValueError(
+        "CHECKPOINT_SINKS takes file:///folder, https://host/path, mailto:somebody@host and s3://bucket/prefix, with"
+        " commas"
+    )
+
+
+def _is_safe_address(url: str) -> bool:
+    """Whether it is a web address that nobody on the way reads: https, or a server on this machine."""
+    parts = urlsplit(url)
+    return bool(parts.hostname) and (
+        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    )
+
+
+def parse_bucket_url(url: str) -> tuple[str, str]:
+    """``s3://bucket/some/prefix`` → ``("bucket", "some/prefix/")``; no prefix is an empty one. Raises ValueError."""
+    match = BUCKET_URL.fullmatch(url)
+    if match is None:
+        raise ValueError("a bucket is named as s3://bucket or s3://bucket/prefix")
+    prefix = match["prefix"].strip("/")
+    return match["bucket"], f"{prefix}/" if prefix else ""
 
 
 def parse_smtp_url(url: str) -> SmtpServer:
@@ -333,6 +381,10 @@ def parse_smtp_url(url: str) -> SmtpServer:
 
 
 ADDRESS = re.compile(r"[^@\s<>,;:\"()\[\]\\]+@[^@\s<>,;:\"()\[\]\\]+")
+# Names of buckets as S3 has them; in a prefix what needs no escaping, and no part that is dots alone.
+BUCKET_URL = re.compile(
+    r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(?:/(?!\.+(?:/|$))[\w.-]+)*/?)", re.ASCII
+)
 RATE = re.compile(r"^([1-9]\d{0,8})/(second|minute|hour|day)$")
 RATE_SHAPE = "a quota is written N/second, N/minute, N/hour or N/day, such as 20/minute"
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
