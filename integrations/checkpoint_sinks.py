@@ -245,7 +245,9 @@ class BucketSink:
         the last is looked for by halves: fifty pages at most, where a year of checkpoints may be five hundred."""
         lowest, above, probe = -1, 10**WIDTH, 0
         while lowest + 1 < above:
-            page = self._store.call("list_object_versions", Prefix=folder, KeyMarker=f"{folder}{probe:0{WIDTH}}")
+            # A marker that is no key but begins one: whether a server takes it in or leaves it out is the same.
+            marker = {"KeyMarker": f"{folder}{probe:0{WIDTH}}"} if probe else {}
+            page = self._store.call("list_object_versions", Prefix=folder, **marker)
             highest = max(_numbers(page, folder), default=-1)
             if highest < probe:
                 above = probe
