@@ -85,7 +85,14 @@ class Settings(BaseSettings):
 
     public_url: str = ""
     smtp_url: SecretStr = SecretStr("")  # smtp://login:password@host:587?from=clinic@example.org, or smtps://
-    checkpoint_sinks: Annotated[tuple[SecretStr, ...], NoDecode] = ()  # URLs: file:///…, https://…, mailto:…
+    # URLs: file:///…, https://…, mailto:…, s3://bucket/prefix
+    checkpoint_sinks: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    # How long nobody can delete them from a bucket: as long as the records (20 years, Lei 13.787/2018).
+    checkpoint_retention_days: Annotated[int, Field(ge=1, le=36500)] = 7305
+    s3_endpoint_url: str = ""  # of whatever speaks as S3 does; empty: Amazon's
+    s3_region: str = "us-east-1"
+    s3_access_key_id: SecretStr = SecretStr("")
+    s3_secret_access_key: SecretStr = SecretStr("")
     audit_keep_months: int = Field(default=60, ge=12)  # of the trail in the database; older ones go into archives
     audit_archives: str = ""  # file:///folder for them; SIGILO_HOME/archives without it
     backup_age_recipient: str = ""  # age1…: whom archives and backups are encrypted to
@@ -146,6 +153,14 @@ class Settings(BaseSettings):
             raise ValueError("AUDIT_ARCHIVES takes file:///folder")
         return value
 
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _endpoint(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (not _is_safe_address(value) or parts.username or parts.query or parts.fragment):
+            raise ValueError("S3_ENDPOINT_URL is https://host (or http:// on this machine), or empty for Amazon's")
+        return value
+
     @field_validator("clinic_timezone")
     @classmethod
     def _timezone(cls, value: str) -> str:
@@ -198,9 +213,20 @@ class Settings(BaseSettings):
             problems.append("DATABASE_URL is missing: postgresql://login:password@host/database")
         if not self.redis_url.get_secret_value():
             problems.append("REDIS_URL is missing: redis://:password@host:6379/0")
+        if any(urlsplit(each.get_secret_value()).scheme == "s3" for each in self.checkpoint_sinks):
+            problems += self._s3_problems("CHECKPOINT_SINKS")
         if self.is_production:
             problems += self._weak_passwords()
         return problems
+
+    def _s3_problems(self, naming: str) -> list[str]:
+        """What a bucket that the setting ``naming`` names still needs."""
+        pair = (self.s3_access_key_id.get_secret_value(), self.s3_secret_access_key.get_secret_value())
+        if not all(pair):
+            return [f"S3_ACCESS_KEY_ID or S3_SECRET_ACCESS_KEY is missing: {naming} names a bucket"]
+        if self.is_production and PLACEHOLDER.search(pair[1]):
+            return ["S3_SECRET_ACCESS_KEY looks like a placeholder: make a key where the bucket is"]
+        return []
 
     def _weak_passwords(self) -> list[str]:
         """Passwords inside connection URLs that are placeholders. Peer login has none and is fine."""
@@ -323,14 +349,36 @@ def is_folder_url(url: str) -> bool:
 def check_sink_url(url: str) -> None:
     """Raises ValueError, which never quotes the URL: a web address may hold a secret."""
     parts = urlsplit(url)
-    is_near = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if parts.scheme == "s3":
+        parse_bucket_url(url)
+        return
     if is_folder_url(url):
         return
     if parts.scheme == "mailto" and parts.path.count("@") == 1:
         return
-    if parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and is_near)):
+    if _is_safe_address(url):
         return
-    raise ValueError("CHECKPOINT_SINKS takes file:///folder, https://host/path and mailto:somebody@host, with commas")
+    raise ValueError(
+        "CHECKPOINT_SINKS takes file:///folder, https://host/path, mailto:somebody@host and s3://bucket/prefix, with"
+        " commas"
+    )
+
+
+def _is_safe_address(url: str) -> bool:
+    """Whether it is a web address that nobody on the way reads: https, or a server on this machine."""
+    parts = urlsplit(url)
+    return bool(parts.hostname) and (
+        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    )
+
+
+def parse_bucket_url(url: str) -> tuple[str, str]:
+    """``s3://bucket/some/prefix`` → ``("bucket", "some/prefix/")``; no prefix is an empty one. Raises ValueError."""
+    match = BUCKET_URL.fullmatch(url)
+    if match is None:
+        raise ValueError("a bucket is named as s3://bucket or s3://bucket/prefix")
+    prefix = match["prefix"].strip("/")
+    return match["bucket"], f"{prefix}/" if prefix else ""
 
 
 def parse_smtp_url(url: str) -> SmtpServer:
@@ -355,6 +403,10 @@ def parse_smtp_url(url: str) -> SmtpServer:
 
 
 ADDRESS = re.compile(r"[^@\s<>,;:\"()\[\]\\]+@[^@\s<>,;:\"()\[\]\\]+")
+# Names of buckets as S3 has them; in a prefix what needs no escaping, and no part that is dots alone.
+BUCKET_URL = re.compile(
+    r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(?:/(?!\.+(?:/|$))[\w.-]+)*/?)", re.ASCII
+)
 RATE = re.compile(r"^([1-9]\d{0,8})/(second|minute|hour|day)$")
 RATE_SHAPE = "a quota is written N/second, N/minute, N/hour or N/day, such as 20/minute"
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}

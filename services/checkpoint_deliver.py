@@ -18,8 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from config import Settings
-from integrations.checkpoint_sinks import FolderSink, Kept, SinkUnavailable, make_sink
-from integrations.mail import make_mailer
+from integrations.checkpoint_sinks import BucketSink, FolderSink, Kept, SinkUnavailable, make_sink
 from models import AuditCheckpoint, CheckpointSink
 from services.audit_checkpoint import Checkpoint, is_ours, origin_of, signer_of
 from services.signed_note import NoteError, VerifierKey
@@ -52,7 +51,7 @@ def sinks_of(settings: Settings) -> dict[str, str]:
 
 def _name(url: str) -> str:
     parts = urlsplit(url)
-    if parts.scheme in ("file", "mailto"):
+    if parts.scheme in ("file", "mailto", "s3"):
         return url
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname}{port} #{hashlib.sha256(url.encode()).hexdigest()[:6]}"
@@ -96,11 +95,11 @@ def _newest(session: Session, settings: Settings) -> AuditCheckpoint | None:
 
 
 def newest_kept(settings: Settings, key: VerifierKey) -> str | None:
-    """The newest checkpoint in a folder among the places that ``key`` signed; None where there is none to read."""
+    """The newest checkpoint that ``key`` signed in a folder or bucket among the places; None where there is none."""
     found: dict[int, str] = {}
     for url in sinks_of(settings).values():
-        sink = make_sink(url, mailer=None, sender_name="")
-        note = sink.newest() if isinstance(sink, FolderSink) else None
+        sink = make_sink(url, settings)
+        note = sink.newest() if isinstance(sink, FolderSink | BucketSink) else None
         with suppress(NoteError):
             if note is not None:
                 found[Checkpoint.open(note, [key]).sequence] = note
@@ -109,7 +108,7 @@ def newest_kept(settings: Settings, key: VerifierKey) -> str | None:
 
 def deliver(settings: Settings, claimed: Claimed) -> str | None:
     """Hand it over; None when it is kept there, else the kind of failure."""
-    sink = make_sink(claimed.url, mailer=make_mailer(settings), sender_name=settings.clinic_name)
+    sink = make_sink(claimed.url, settings)
     try:
         sink.keep(claimed.checkpoint)
     except SinkUnavailable as error:
@@ -121,7 +120,7 @@ def note_delivery(session: Session, settings: Settings, claimed: Claimed, failur
     """Keep what came of it: the place has it, or is tried again later."""
     values: dict[str, Any]
     if failure is None:
-        pause = make_sink(claimed.url, mailer=None, sender_name="").every
+        pause = make_sink(claimed.url, settings).every
         values = {
             "sequence": claimed.checkpoint.sequence, "delivered_at": func.now(), "attempts": 0, "failure": None,
             "next_attempt_at": func.now() + pause,

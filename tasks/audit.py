@@ -100,8 +100,9 @@ def partitions(self: BaseTask) -> int:
 
 @shared_task(name=VERIFY, bind=True)  # type: ignore[untyped-decorator]
 def verify(self: BaseTask) -> int:
-    """Check the whole trail as `sigilo audit verify` does, against the newest checkpoint in a folder where there is
-    one: gives how many events hold together. What it finds wrong is kept as a failure with the number of problems."""
+    """Check the whole trail as `sigilo audit verify` does, against the newest checkpoint in a folder or a bucket
+    where there is one: gives how many events hold together. What it finds wrong is kept as a failure with the number of
+    problems."""
     here = settings()
     key = signer_of(here).own_key
     with psycopg.connect(here.url_for(Principal.WORKER), connect_timeout=10) as connection:

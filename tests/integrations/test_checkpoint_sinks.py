@@ -140,7 +140,7 @@ def test_checkpoint_sinks_are_checked_at_the_start(redis_url: str, tmp_path: Pat
     assert isinstance(good.checkpoint_sinks[1], SecretStr) and "k=1" not in repr(good)
     kinds = {"file:///mnt": FolderSink, "https://x.example": WebhookSink, "mailto:a@b.example": MailSink}
     for url, kind in kinds.items():
-        assert isinstance(make_sink(url, mailer=None, sender_name="x"), kind)
+        assert isinstance(make_sink(url, good), kind)
     for bad in ("ftp://x.example/", "file://host/folder", "http://w.example.org/in", "mailto:nobody", "folder"):
         with pytest.raises(ConfigurationError, match="CHECKPOINT_SINKS"):
             make_settings(urls, redis_url, tmp_path, checkpoint_sinks=bad)

@@ -16,6 +16,7 @@ from services.signed_note import VerifierKey
 from tasks import runtime
 from tasks.audit import TrailBroken
 from tests.audit.trail import as_superuser, sealed, write_events
+from tests.integrations.fake_s3 import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, fake_s3
 from tests.integrations.test_checkpoint_sinks import witness
 from tests.tasks.test_base import app
 
@@ -61,23 +62,40 @@ def test_everything_sealed_is_signed_and_kept_elsewhere(
 def test_security_29_a_trail_signed_anew_is_told_by_the_folder_that_has_the_first(
     app: Any, work_databases: Databases, environment: dict[str, str], superuser: str
 ) -> None:
-    def sealed_and_signed() -> None:
-        write_events(work_databases, 8)
-        app.tasks["audit.drain"]()
-        app.tasks["audit.checkpoint"]()
-
-    sealed_and_signed()
+    sealed_and_signed(app, work_databases)
     app.tasks["mail.checkpoints"]()
     assert app.tasks[VERIFY]() == 8
-    with as_superuser(superuser) as connection:
-        connection.execute("TRUNCATE audit_trail, audit_outbox, audit_checkpoints, audit_tree_nodes")
-        connection.execute("UPDATE checkpoint_sinks SET sequence = NULL, delivered_at = NULL, next_attempt_at = now()")
-    sealed_and_signed()
+    forget_the_trail(superuser)
+    sealed_and_signed(app, work_databases)
     with pytest.raises(TrailBroken):
         app.tasks[VERIFY]()
     assert app.tasks["mail.checkpoints"]() == 0
     [(failure,)] = rows(superuser, "SELECT failure FROM checkpoint_sinks")
     assert failure == "has another checkpoint of the same event"
+
+
+def test_security_29_a_trail_signed_anew_is_told_by_the_bucket_though_all_in_it_was_deleted(
+    app: Any, work_databases: Databases, environment: dict[str, str], superuser: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fake_s3() as bucket:
+        keys = {"S3_ENDPOINT_URL": bucket.url, "S3_REGION": REGION, "S3_ACCESS_KEY_ID": ACCESS_KEY}
+        for name, value in (keys | {"S3_SECRET_ACCESS_KEY": SECRET_KEY}).items():
+            monkeypatch.setenv(name, value)
+        use(monkeypatch, f"s3://{BUCKET}/kept")
+        sealed_and_signed(app, work_databases)
+        assert app.tasks["mail.checkpoints"]() == 1
+        assert rows(superuser, "SELECT name, sequence FROM checkpoint_sinks") == [(f"s3://{BUCKET}/kept", 8)]
+        assert app.tasks[VERIFY]() == 8
+        for key in bucket.versions:
+            bucket.lay(key, None)
+        forget_the_trail(superuser)
+        sealed_and_signed(app, work_databases)
+        with pytest.raises(TrailBroken):
+            app.tasks[VERIFY]()
+        assert app.tasks["mail.checkpoints"]() == 0
+        assert rows(superuser, "SELECT failure FROM checkpoint_sinks") == [
+            ("has another checkpoint of the same event",)
+        ]
 
 
 def test_nobody_elses_checkpoint_is_sent_anywhere(
@@ -122,6 +140,19 @@ def test_a_place_that_fails_is_tried_again_later_and_owed_the_newest_alone(
         [(_, _, note)] = server.taken
         assert note.split("\n")[1] == "12"
         assert rows(superuser, "SELECT sequence, attempts, failure FROM checkpoint_sinks") == [(12, 0, None)]
+
+
+def sealed_and_signed(app: Any, databases: Databases) -> None:
+    write_events(databases, 8)
+    app.tasks["audit.drain"]()
+    app.tasks["audit.checkpoint"]()
+
+
+def forget_the_trail(superuser: str) -> None:
+    """As whoever has the whole database can, before another trail is laid."""
+    with as_superuser(superuser) as connection:
+        connection.execute("TRUNCATE audit_trail, audit_outbox, audit_checkpoints, audit_tree_nodes")
+        connection.execute("UPDATE checkpoint_sinks SET sequence = NULL, delivered_at = NULL, next_attempt_at = now()")
 
 
 def use(monkeypatch: pytest.MonkeyPatch, url: str) -> None:

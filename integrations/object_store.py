@@ -1,0 +1,132 @@
+"""One bucket of S3, or of what speaks as S3 does, with the endpoint and the keys of the settings.
+
+Only what is configured is spoken to: no proxy, profile, endpoint or key that the environment or a home folder may name,
+and no redirect is followed (SECURITY 25). No retries here: rows say what is owed, and the worker comes back to them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from config import Settings
+
+TIMEOUT_SECONDS = 10.0  # to connect, and between two parts of an answer
+WORK_SECONDS = 60.0  # for all that is asked of one bucket in one piece of work, but for the last answer
+CODE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,59}")  # an error code of S3 is a word; anything else may say too much
+
+
+class StoreError(Exception):
+    """What failed, in short, such as "answered 403 AccessDenied": holds no address and no key.
+
+    ``code`` is S3's word for it, empty where there was no answer.
+    """
+
+    def __init__(self, text: str, code: str = "") -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class ObjectStore:
+    """A bucket, for one piece of work of ``seconds`` from now on."""
+
+    def __init__(
+        self, bucket: str, settings: Settings, *, timeout: float = TIMEOUT_SECONDS, seconds: float = WORK_SECONDS
+    ) -> None:
+        self._bucket = bucket
+        self._settings = settings
+        self._timeout = timeout
+        self._deadline = time.monotonic() + seconds
+        self._made: Any = None
+
+    def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """The answer to one operation, named and with parameters as boto3 has them. Raises StoreError."""
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+
+        if time.monotonic() > self._deadline:
+            raise StoreError("took too long")
+        try:
+            answer: dict[str, Any] = getattr(self._client(), operation)(Bucket=self._bucket, **parameters)
+        except ClientError as error:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
+            given = str(error.response.get("Error", {}).get("Code", ""))
+            code = given if CODE.fullmatch(given) else ""
+            raise StoreError(f"answered {status} {code}".strip(), code) from error
+        except (BotoCoreError, ResponseParserError, ValueError) as error:  # the last: a number that is none
+            raise StoreError(type(error).__name__) from error
+        return answer
+
+    def read(self, key: str, version: str, *, most: int) -> tuple[bytes, str | None]:
+        """The first ``most`` bytes of one version, and the mode of its lock. Raises StoreError."""
+        from botocore.exceptions import BotoCoreError
+
+        answer = self.call("get_object", Key=key, VersionId=version)
+        try:
+            with answer["Body"] as body:
+                return body.read(most), answer.get("ObjectLockMode")
+        except BotoCoreError as error:
+            raise StoreError(type(error).__name__) from error
+
+    def version_pages(self, prefix: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """Pages of all versions below ``prefix``, by key and of each key the newest first. Raises StoreError."""
+        while True:
+            page = self.call("list_object_versions", Prefix=prefix, **parameters)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            markers = {"KeyMarker": page.get("NextKeyMarker"), "VersionIdMarker": page.get("NextVersionIdMarker")}
+            parameters |= {name: marker for name, marker in markers.items() if marker}
+
+    def _client(self) -> Any:
+        if self._made is None:
+            self._made = _open_client(self._settings, self._timeout)
+        return self._made
+
+
+@cache
+def _session() -> Any:
+    """What clients are made with, kept: to read S3's description takes a while. Knows no keys, reads no one's home."""
+    import boto3
+    from botocore.session import Session
+
+    nothing = (None, None, os.devnull, None)
+    unread = {"profile": (None, None, None, None), "config_file": nothing, "credentials_file": nothing}
+    return boto3.session.Session(botocore_session=Session(session_vars=unread))
+
+
+def _open_client(settings: Settings, timeout: float) -> Any:
+    from botocore.config import Config
+
+    own = settings.s3_endpoint_url or None
+    client = _session().client(
+        "s3",
+        endpoint_url=own,
+        region_name=settings.s3_region,
+        aws_access_key_id=settings.s3_access_key_id.get_secret_value(),
+        aws_secret_access_key=settings.s3_secret_access_key.get_secret_value(),
+        config=Config(
+            connect_timeout=timeout,
+            read_timeout=timeout,
+            retries={"total_max_attempts": 1},
+            proxies={},
+            ignore_configured_endpoint_urls=True,
+            signature_version="s3v4",
+            # Checksums in trailers are Amazon's alone; Content-MD5 and a signed body every server checks.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path" if own else "auto", "payload_signing_enabled": True},
+        ),
+    )
+    client.meta.events.register("before-call.s3", _stay)
+    return client
+
+
+def _stay(context: dict[str, Any], **_: Any) -> None:
+    """Have botocore take each request for one that was redirected before: it does not go after a bucket that an answer
+    says is in another region."""
+    context.setdefault("s3_redirect", {})["redirected"] = True
