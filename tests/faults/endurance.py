@@ -24,6 +24,7 @@ import redis
 
 from embedded.process import wait_until
 from embedded.serving import audit_worker_command
+from embedded.supervisor import answers_ready
 from tests.faults.bulk_writer import ACTION, TABLE, URL
 from tests.faults.clinic import AUDIT_WORKER, SCHEDULER, WEB, Clinic, make_clinic
 from tests.faults.ledger import EVENTS, is_sealed
@@ -144,6 +145,9 @@ class Endurance:
                 say(f"{done} kills, {self._count():,} events")
 
     def _kill_web_process(self) -> None:
+        """One of the two, and not while both are still starting: a server that is never up proves little."""
+        if not answers_ready(self.clinic.installation.port):
+            raise LookupError(WEB)
         self._random.choice(self.clinic.installation.child(WEB).children()).kill()
 
     def _kill_child(self, words: str) -> None:
