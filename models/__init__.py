@@ -3,6 +3,7 @@
 from models.audit import AuditCheckpoint, AuditLog, AuditOutbox, AuditTreeNode, CheckpointSink
 from models.base import Base, new_id
 from models.care_team import BreakGlassGrant, CareTeamMember, Notification
+from models.dead_letter import DeadLetter
 from models.import_job import ImportFile, ImportJob, ImportReject
 from models.invitation import PasswordLink, RoleRequest
 from models.patient import Allergy, Patient, PatientVersion
@@ -24,6 +25,7 @@ __all__ = [
     "BreakGlassGrant",
     "CareTeamMember",
     "CheckpointSink",
+    "DeadLetter",
     "Draft",
     "IdempotencyKey",
     "IdentifierLookup",

@@ -58,6 +58,8 @@ RULES = (
         " AND NOT EXISTS (SELECT FROM import_rejects r WHERE r.job_id = t.id)",
         90 * DAY,
     ),
+    # What is open stays until it succeeds or somebody dismisses it.
+    Rule("dead_letters", "t.resolved_at < now() - :keep", 90 * DAY),
     Rule("job_runs", "t.started_at < now() - :keep", 90 * DAY),
 )
 

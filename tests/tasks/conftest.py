@@ -71,6 +71,13 @@ class Process:
     def children(self) -> list[psutil.Process]:
         return list(psutil.Process(self._popen.pid).children())
 
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    def has_ended(self) -> bool:
+        return self._popen.poll() is not None
+
     def kill(self) -> None:
         """kill -9, with everything below it, as the kernel does when memory runs out."""
         family = [*self.children, psutil.Process(self._popen.pid)] if self._popen.poll() is None else []
@@ -97,7 +104,8 @@ def superuser(server: DatabaseServer, work_database: str) -> str:
     url = server.superuser_url(work_database)
     with as_superuser(url) as connection:
         connection.execute(
-            "TRUNCATE audit_trail, audit_outbox, audit_checkpoints, audit_tree_nodes, checkpoint_sinks, job_runs"
+            "TRUNCATE audit_trail, audit_outbox, audit_checkpoints, audit_tree_nodes, checkpoint_sinks, job_runs,"
+            " dead_letters"
         )
     return url
 
