@@ -43,10 +43,11 @@ class TimedJob:
         return following
 
 
+CLEANUP = "cleanup.expired"
 VERIFY = "chain.verify"  # named so that it waits in no queue of the trail's: it takes minutes where there are millions
 
 JOBS = (
-    TimedJob("cleanup.expired", "17 * * * *", lost_after=timedelta(hours=1)),
+    TimedJob(CLEANUP, "17 * * * *", lost_after=timedelta(hours=1)),
     TimedJob("audit.partitions", "5 3 * * *", lost_after=timedelta(hours=1)),
     TimedJob(VERIFY, "35 3 * * *", lost_after=timedelta(hours=2)),
 )

@@ -81,7 +81,8 @@ ROWS: dict[str, Callable[[psycopg.Connection[Any], str], None]] = {
     ),
     "dead_letters": lambda c, ago: insert(
         c, "dead_letters",
-        {"id": new_id(), "task": new_id().hex, "queue": "a", "arguments": "{}", "error": "A", "task_id": "", "attempts": 1},
+        {"id": new_id(), "task": new_id().hex, "queue": "a", "arguments": "{}", "error": "A", "task_id": "a",
+         "attempts": 1},
         ago, {"resolved_at": "{ago}"},
     ),
     "job_runs": lambda c, ago: insert(
