@@ -50,6 +50,13 @@ def keep_dead_letter(session: Session, failure: Failure) -> None:
     }
     statement = insert(DeadLetter).values(**values)
     new, is_open = statement.excluded, DeadLetter.resolved_at.is_(None)
+    # One message fails once, whoever tells of it again: Celery tells its parent process twice of a hard limit.
+    is_told = is_open & (DeadLetter.task_id == new.task_id)
+    attempts = case(
+        (is_told, func.greatest(DeadLetter.attempts, new.attempts)),
+        (is_open, DeadLetter.attempts + new.attempts),
+        else_=new.attempts,
+    )
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["task", "arguments"],
@@ -59,7 +66,7 @@ def keep_dead_letter(session: Session, failure: Failure) -> None:
                 "slot": new.slot,
                 "error": new.error,
                 "task_id": new.task_id,
-                "attempts": new.attempts + case((is_open, DeadLetter.attempts), else_=0),
+                "attempts": attempts,
                 "first_failed_at": case((is_open, DeadLetter.first_failed_at), else_=func.now()),
                 "failed_at": func.now(),
                 "retried_at": case((is_open, DeadLetter.retried_at), else_=None),

@@ -71,13 +71,6 @@ class Process:
     def children(self) -> list[psutil.Process]:
         return list(psutil.Process(self._popen.pid).children())
 
-    @property
-    def pid(self) -> int:
-        return self._popen.pid
-
-    def has_ended(self) -> bool:
-        return self._popen.poll() is not None
-
     def kill(self) -> None:
         """kill -9, with everything below it, as the kernel does when memory runs out."""
         family = [*self.children, psutil.Process(self._popen.pid)] if self._popen.poll() is None else []
