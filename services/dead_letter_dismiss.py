@@ -16,8 +16,7 @@ from services.record_write import require_reason
 def dismiss_dead_letter(session: Session, actor: Actor, letter_id: uuid.UUID, *, reason: str) -> None:
     """Raises Forbidden, NotFound, Conflict (dealt with already), Invalid (no reason)."""
     letter = open_letter(session, actor, letter_id)
-    letter.dismissal_reason = require_reason(reason)
-    letter.dismissed_by = actor.user_id
     letter.resolved_at = session.scalar(func.now())
+    letter.dismissed_by, letter.dismissal_reason = actor.user_id, require_reason(reason)
     record(session, actor, Event("dead_letter.dismiss", "dead_letter", letter.id))
     session.flush()

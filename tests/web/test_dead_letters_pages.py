@@ -19,7 +19,6 @@ from sqlalchemy import delete, select, update
 from config import Principal
 from models import AuditOutbox, DeadLetter, JobRun
 from models.engine import Databases
-from services.cleanup_expired import RULES
 from services.dead_letter_dismiss import dismiss_dead_letter
 from services.dead_letter_list import count_open, get_dead_letter, list_dead_letters
 from services.dead_letter_retry import retry_dead_letter
@@ -192,7 +191,9 @@ def test_a_jobs_page_shows_its_runs_and_what_the_clean_up_deleted(admin: Browser
         finish_run(session, CLEANUP, SLOT, "success", 4_711, {"sessions": 4_700, "drafts": 11})
         session.flush()
         session.execute(
-            update(JobRun).where(JobRun.slot == SLOT, JobRun.job == CLEANUP).values(finished_at=SLOT + timedelta(milliseconds=400))
+            update(JobRun)
+            .where(JobRun.slot == SLOT, JobRun.job == CLEANUP)
+            .values(finished_at=SLOT + timedelta(milliseconds=400))
         )
     page = admin.get(f"/system/jobs/{CLEANUP}").get_data(as_text=True)
     assert page.count("1 min 35 s") == MOST_SHOWN - 1 and "0,4 s" in page
