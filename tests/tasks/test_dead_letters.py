@@ -133,7 +133,11 @@ def test_what_a_deployment_interrupts_is_put_back_and_no_failure(
     make_task: Any, superuser: str, monkeypatch: pytest.MonkeyPatch, ends: int | None, kept: int
 ) -> None:
     """Celery's own mark of a worker that ends with work in hand, by whose children's end it would seem to be lost."""
-    task = make_task(lambda self: None)
+
+    def body(self: BaseTask) -> None:
+        pass
+
+    task = make_task(body)
     monkeypatch.setattr(state, "should_terminate", ends)
     lost = WorkerLostError("Conceição")
     task_failure.send(sender=task, task_id="1", exception=lost, args=(), kwargs={}, traceback=None, einfo=None)
