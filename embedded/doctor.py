@@ -149,7 +149,7 @@ def _background(settings: Settings) -> str:
             raise TroubleError("its table is missing: run `sigilo db upgrade`") from None
     failed = row[0] if row else 0
     if failed:
-        raise TroubleError(f"{failed} pieces of work failed for good: try them again or dismiss them at /system")
+        raise TroubleError(f"failed for good and not dealt with: {failed}; look at /system")
     return "nothing failed for good"
 
 
