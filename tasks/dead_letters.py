@@ -37,7 +37,7 @@ def bury_what_its_child_cannot(
     sender: Task, task_id: str, exception: BaseException, kwargs: Mapping[str, Any], **_: Any
 ) -> None:
     """In the parent. Other exceptions were seen by the child itself."""
-    is_ending = state.should_terminate not in (None, False)  # an exit code, and it may be 0
+    is_ending = state.should_terminate is not None and state.should_terminate is not False  # an exit code may be 0
     if isinstance(exception, TimeLimitExceeded | WorkerLostError) and not is_ending:
         log.error("task failed", task=sender.name, task_id=task_id, cause=type(exception).__name__)
         bury(sender, exception, kwargs, task_id)
