@@ -43,7 +43,8 @@ def worker_settings() -> dict[str, Any]:
         "broker_connection_max_retries": None,
         # What runs while the connection is lost will be delivered again: stop it, so that it does not run twice.
         "worker_cancel_long_running_tasks_on_connection_loss": True,
-        # Acknowledge when done, not when taken, and give back what a killed child had: work survives a kill.
+        # Acknowledge when done, not when taken, and give back what a killed child had: work survives a kill. This is
+        # for when the base task's own way of giving it back, which counts, does not reach Redis.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         # Take one message at a time: a message waiting behind a long task could be done by somebody else.

@@ -13,7 +13,7 @@ import time
 import urllib.request
 from typing import TypedDict
 
-from bench import live, pages
+from bench import cleanup, live, pages
 from bench.clinic import Clinic, clinic
 from bench.load import CONNECTIONS, Load, run
 
@@ -81,6 +81,7 @@ def main() -> int:
         print(f"events sealed during the run: {written}; outbox empty {seconds:.1f} s after the last request")
         pages_within = pages.measure(running)
         live_within = live.measure(running)
+        cleanup.measure(running)
     errors = sum(result.errors for result in results.values())
     shares = [each["list"].per_second / each["bare query (the page)"].per_second for each in rounds]
     rate, share = results["list"].per_second, statistics.median(shares)

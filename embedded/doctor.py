@@ -26,6 +26,7 @@ OLDEST_PYTHON = (3, 11)
 OLDEST_POSTGRES = 150_000  # as server_version_num has it
 OLDEST_REDIS = (6, 2)
 FREE_BYTES = 1 << 30
+DEAD_LETTERS = "SELECT count(*) FROM dead_letters WHERE resolved_at IS NULL"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def examine(environ: MutableMapping[str, str]) -> Iterator[Finding]:
     yield _finding("PostgreSQL", lambda: _postgres(settings))
     yield _finding("Schema", lambda: _schema(settings))
     yield _finding("Redis", lambda: _redis(settings))
+    yield _finding("Background work", lambda: _background(settings))
 
 
 def _finding(name: str, check: Callable[[], str]) -> Finding:
@@ -137,6 +139,18 @@ def _schema(settings: Settings) -> str:
     if found != head():
         raise TroubleError(f"at {found or 'nothing'}, this program needs {head()}: run `sigilo db upgrade`")
     return f"at {found}, the newest"
+
+
+def _background(settings: Settings) -> str:
+    with psycopg.connect(settings.url_for(Principal.WORKER), connect_timeout=5, autocommit=True) as connection:
+        try:
+            row = connection.execute(DEAD_LETTERS).fetchone()
+        except psycopg.errors.UndefinedTable:
+            raise TroubleError("its table is missing: run `sigilo db upgrade`") from None
+    failed = row[0] if row else 0
+    if failed:
+        raise TroubleError(f"failed for good and not dealt with: {failed}; look at /system")
+    return "nothing failed for good"
 
 
 def _redis(settings: Settings) -> str:

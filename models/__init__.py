@@ -11,6 +11,7 @@ from models.audit import (
 )
 from models.base import Base, new_id
 from models.care_team import BreakGlassGrant, CareTeamMember, Notification
+from models.dead_letter import DeadLetter
 from models.import_job import ImportFile, ImportJob, ImportReject
 from models.invitation import PasswordLink, RoleRequest
 from models.patient import Allergy, Patient, PatientVersion
@@ -34,6 +35,7 @@ __all__ = [
     "BreakGlassGrant",
     "CareTeamMember",
     "CheckpointSink",
+    "DeadLetter",
     "Draft",
     "IdempotencyKey",
     "IdentifierLookup",

@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, text
-from sqlalchemy.dialects.postgresql import INET
+from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, CreatedAt, PrimaryKey
@@ -76,5 +76,6 @@ class JobRun(Base):
     finished_at: Mapped[datetime | None]
     outcome: Mapped[str | None]
     rows: Mapped[int | None]
+    counts: Mapped[dict[str, int] | None] = mapped_column(JSONB(none_as_null=True))  # rows by part of the job
 
     __table_args__ = (Index("ix_job_runs_started_at", text("started_at DESC")),)

@@ -22,6 +22,12 @@ QUOTA_DEGRADED = Gauge(
     multiprocess_mode="livemax",
 )
 
+DEAD_LETTERS = Gauge(
+    "sigilo_dead_letters_open",
+    "Background work that failed for good and that nobody dealt with; NaN while the database does not say",
+    multiprocess_mode="mostrecent",
+)
+
 
 def render(*registries: CollectorRegistry) -> bytes:
     """All metrics in Prometheus' text format; of every process when they share a folder."""

@@ -57,7 +57,10 @@ RULES = (
         " AND NOT EXISTS (SELECT FROM import_files f WHERE f.job_id = t.id)"
         " AND NOT EXISTS (SELECT FROM import_rejects r WHERE r.job_id = t.id)",
         90 * DAY,
+        batch=50,  # of each, two other tables are asked whether they refer to it
     ),
+    # What is open stays until it succeeds or somebody dismisses it.
+    Rule("dead_letters", "t.resolved_at < now() - :keep", 90 * DAY),
     Rule("job_runs", "t.started_at < now() - :keep", 90 * DAY),
 )
 

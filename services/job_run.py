@@ -38,8 +38,20 @@ def claim_lost(session: Session, job: str, lost_after: timedelta) -> datetime | 
     ).scalar_one_or_none()
 
 
-def finish_run(session: Session, job: str, slot: datetime, outcome: Outcome, rows: int | None) -> None:
-    """Write down how the run of ``slot`` ended, also when the claim's commit failed after its message left."""
-    ended = {"finished_at": func.clock_timestamp(), "outcome": outcome, "rows": rows}
+def begin_again(session: Session, job: str, slot: datetime) -> None:
+    """A run of ``slot`` starts that ended before: somebody tried it again, or its message came twice."""
+    session.execute(
+        update(JobRun)
+        .where(JobRun.job == job, JobRun.slot == slot, JobRun.finished_at.is_not(None))
+        .values(started_at=func.now(), finished_at=None, outcome=None, rows=None, counts=None)
+    )
+
+
+def finish_run(
+    session: Session, job: str, slot: datetime, outcome: Outcome, rows: int | None, counts: dict[str, int] | None = None
+) -> None:
+    """Write down how the run of ``slot`` ended, also when the claim's commit failed after its message left.
+    ``counts``: what ``rows`` is made of, where the job has parts."""
+    ended = {"finished_at": func.clock_timestamp(), "outcome": outcome, "rows": rows, "counts": counts}
     statement = insert(JobRun).values(job=job, slot=slot, **ended)
     session.execute(statement.on_conflict_do_update(index_elements=["job", "slot"], set_=ended))

@@ -43,11 +43,12 @@ class TimedJob:
         return following
 
 
+CLEANUP = "cleanup.expired"
 # Named so that they wait in no queue of the trail's: they take minutes where there are millions.
 VERIFY, ARCHIVE = "chain.verify", "chain.archive"
 
 JOBS = (
-    TimedJob("cleanup.expired", "17 * * * *", lost_after=timedelta(hours=1)),
+    TimedJob(CLEANUP, "17 * * * *", lost_after=timedelta(hours=1)),
     TimedJob("audit.partitions", "5 3 * * *", lost_after=timedelta(hours=1)),
     TimedJob(VERIFY, "35 3 * * *", lost_after=timedelta(hours=2)),
     TimedJob(ARCHIVE, "45 4 * * *", lost_after=timedelta(hours=3)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from models import AuditArchive, CheckpointSink, JobRun
 from services.actor import Actor
 from services.audit_findings import list_findings
 from services.authenticate import IDLE
+from services.dead_letter_list import list_dead_letters
+from services.job_run_list import next_slot, shown_run
 from services.job_schedule import JOBS, VERIFY
 from services.permissions import Permission
 from services.record_fields import time_text
@@ -33,8 +35,8 @@ SESSIONS = text(
 
 
 def system_state(session: Session, actor: Actor, home: Path, now: datetime) -> dict[str, Any]:
-    """``{"database", "trail", "sessions": [(role, open)…], "jobs": […], "disk"}``; ``disk`` is None where the
-    folder can't be looked at. Raises Forbidden."""
+    """``{"database", "trail", "sessions": [(role, open)…], "jobs": […], "failed": […], "disk"}``; ``failed``
+    is the work that failed for good, ``disk`` None where the folder can't be looked at. Raises Forbidden."""
     actor.require(Permission.USER_MANAGE)
     database = session.execute(DATABASE).one()
     trail = session.execute(TRAIL).one()
@@ -54,6 +56,7 @@ def system_state(session: Session, actor: Actor, home: Path, now: datetime) -> d
         },
         "sessions": [(role, count) for role, count in session.execute(SESSIONS)],
         "jobs": _jobs(session, now),
+        "failed": list_dead_letters(session, actor),
         "disk": _disk(home),
     }
 
@@ -99,19 +102,7 @@ def _jobs(session: Session, now: datetime) -> list[dict[str, Any]]:
     """Every job of the table with its last run and its next slot."""
     newest = select(JobRun).ext(distinct_on(JobRun.job)).order_by(JobRun.job, JobRun.slot.desc())
     runs = {run.job: run for run in session.scalars(newest)}
-    return [_job(job.task, job.next_slot(now), runs.get(job.task)) for job in JOBS]
-
-
-def _job(name: str, following: datetime | None, run: JobRun | None) -> dict[str, Any]:
-    state = "never" if run is None else "running" if run.finished_at is None else run.outcome
-    return {
-        "name": name,
-        "state": state,
-        "startedAt": None if run is None else time_text(run.started_at),
-        "finishedAt": None if run is None else time_text(run.finished_at),
-        "rows": None if run is None else run.rows,
-        "nextAt": time_text(None if following is None else following.astimezone(UTC)),
-    }
+    return [{"name": job.task, "nextAt": next_slot(job, now), **shown_run(runs.get(job.task))} for job in JOBS]
 
 
 def _disk(home: Path) -> dict[str, int] | None:

@@ -45,8 +45,8 @@ class TrailBroken(Exception):
         self.rows = rows
 
 
-# No retry: the scheduler wakes it again within two seconds while anything waits.
-@shared_task(name="audit.drain", bind=True, autoretry_for=(), soft_time_limit=60, time_limit=90)  # type: ignore[untyped-decorator]
+# No retry: the scheduler wakes it again within two seconds while anything waits. Once where its child was killed.
+@shared_task(name="audit.drain", bind=True, autoretry_for=(), max_retries=1, soft_time_limit=60, time_limit=90)  # type: ignore[untyped-decorator]
 def drain(self: BaseTask) -> int:
     """Seal what waits, a transaction a batch, until nothing does or twenty seconds have passed.
 
@@ -77,7 +77,7 @@ def _sign_if_due(task: BaseTask) -> None:
 
 
 # No retry: the scheduler looks again within the minute, and what may not be signed stays so until somebody looks.
-@shared_task(name="audit.checkpoint", bind=True, autoretry_for=())  # type: ignore[untyped-decorator]
+@shared_task(name="audit.checkpoint", bind=True, autoretry_for=(), max_retries=1)  # type: ignore[untyped-decorator]
 def checkpoint(self: BaseTask) -> None:
     """Sign what was sealed since the last checkpoint."""
     with self.transaction() as session:

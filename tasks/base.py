@@ -1,4 +1,5 @@
-"""The one base Task: transactions as the worker, retries with backoff, durations, and outcomes of timed runs."""
+"""The one base Task: transactions as the worker, retries with backoff, durations, outcomes of timed runs, and dead
+letters of what failed for good (tasks/dead_letters.py)."""
 
 from __future__ import annotations
 
@@ -17,26 +18,35 @@ from sqlalchemy.orm import Session
 
 from config import Principal
 from observability.task_metrics import TASK_SECONDS
-from services.job_run import finish_run
+from services.dead_letter_keep import resolve_dead_letter
+from services.job_run import begin_again, finish_run
+from tasks.dead_letters import bury
 from tasks.runtime import databases
 
 log = structlog.get_logger()
+
+# The server restarting or a lock taking too long passes; anything else is a fault that a retry repeats.
+PASSES = (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError, psycopg.OperationalError)
 
 
 class BaseTask(Task):  # type: ignore[misc]
     """Bodies call services, in one transaction or several short ones: ``with self.transaction() as session``.
 
     A task that was started for a slot of the schedule gets ``slot`` (RFC 3339) beside its own arguments; the
-    body does not see it. What the body returns, where it is a number, is kept as the run's row count.
+    body does not see it. What the body returns, where it is a number, is kept as the run's row count; where it is
+    numbers by name, as the rows of the run's parts. Arguments are named, and ids.
     """
 
     abstract = True
-    # The server restarting or a lock taking too long passes; anything else is a fault that a retry repeats.
-    autoretry_for = (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError, psycopg.OperationalError)
+    autoretry_for = PASSES
     max_retries = 5
     retry_backoff = 2  # seconds, doubled each time
     retry_backoff_max = 60
     retry_jitter = True
+    # A child that was killed has its work done again as after such an error, and not without end: what needs more
+    # memory than there is kills every child that takes it, and would be given back for ever.
+    retry_on_worker_lost = True
+    default_retry_delay = 1  # seconds
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -48,6 +58,7 @@ class BaseTask(Task):  # type: ignore[misc]
         started = time.monotonic()
         outcome = "failure"
         try:
+            self._begin(slot)
             result = self.run(*args, **kwargs)
             outcome = "success"
         except (Retry, Ignore, Reject) as verdict:
@@ -57,14 +68,33 @@ class BaseTask(Task):  # type: ignore[misc]
             raise
         except Exception as error:
             log.exception("task failed", task=self.name, task_id=self.request.id)
-            self._finish(slot, "failure", getattr(error, "rows", None))
+            bury(self, error, kwargs | ({} if slot is None else {"slot": slot}), self.request.id or "")
             raise
         finally:
             TASK_SECONDS.labels(self.name, outcome).observe(time.monotonic() - started)
-        self._finish(slot, "success", result if isinstance(result, int) else None)
+        self._finish(slot, kwargs, result)
         return result
 
-    def _finish(self, slot: str | None, outcome: Any, rows: int | None) -> None:
+    def _begin(self, slot: str | None) -> None:
         if slot is not None:
+            with self._noting() as session:
+                begin_again(session, self.name, datetime.fromisoformat(slot))
+
+    def _finish(self, slot: str | None, arguments: dict[str, Any], result: Any) -> None:
+        counts = result if isinstance(result, dict) else None
+        rows = sum(counts.values()) if counts is not None else result if isinstance(result, int) else None
+        with self._noting() as session:
+            if slot is not None:
+                finish_run(session, self.name, datetime.fromisoformat(slot), "success", rows, counts)
+            if resolve_dead_letter(session, self.name, arguments):
+                log.info("what had failed is done", task=self.name, task_id=self.request.id)
+
+    @contextmanager
+    def _noting(self) -> Iterator[Session]:
+        """A transaction about the run and not of it. What can't be noted is done all the same: the scheduler begins a
+        run anew that has no end, and the next success resolves a dead letter."""
+        try:
             with self.transaction() as session:
-                finish_run(session, self.name, datetime.fromisoformat(slot), outcome, rows)
+                yield session
+        except PASSES:
+            log.warning("outcome not noted", task=self.name, task_id=self.request.id)

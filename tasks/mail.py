@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 # No retry: the rows say when the next attempt is due, and the scheduler looks every few seconds.
-@shared_task(name="mail.send", bind=True, autoretry_for=(), soft_time_limit=150, time_limit=180)  # type: ignore[untyped-decorator]
+@shared_task(name="mail.send", bind=True, autoretry_for=(), max_retries=1, soft_time_limit=150, time_limit=180)  # type: ignore[untyped-decorator]
 def send(self: BaseTask) -> int:
     """Send what is due; gives how many left. No transaction is open while a mail server is spoken to."""
     here = settings()
@@ -42,7 +42,7 @@ def send(self: BaseTask) -> int:
     return sent
 
 
-@shared_task(name="mail.checkpoints", bind=True, autoretry_for=(), soft_time_limit=150, time_limit=180)  # type: ignore[untyped-decorator]
+@shared_task(name="mail.checkpoints", bind=True, autoretry_for=(), max_retries=1, soft_time_limit=150, time_limit=180)  # type: ignore[untyped-decorator]
 def checkpoints(self: BaseTask) -> int:
     """Hand the newest checkpoint to every place that is owed it; gives how many have it now."""
     here = settings()

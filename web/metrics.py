@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import math
 from time import perf_counter
 from typing import Any
 
@@ -10,7 +11,8 @@ from flask import Flask, Response, current_app, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
-from observability.metrics import render
+from observability.metrics import DEAD_LETTERS, render
+from services.dead_letter_list import count_open
 from services.errors import Forbidden
 from web.client_address import is_trusted_proxy, is_within, parse_address
 from web.guards import PUBLIC, Limit, Routes
@@ -70,6 +72,8 @@ def show_metrics() -> Response:
     by_token = bool(token) and hmac.compare_digest(given.encode(), token.encode())
     if not by_token and (address is None or not is_within(address, settings.metrics_networks)):
         raise Forbidden("Metrics are for the networks in METRICS_NETWORKS, or with METRICS_TOKEN.")
+    count = count_open(runtime().databases)
+    DEAD_LETTERS.set(math.nan if count is None else count)
     return Response(render(current_app.extensions[EXTENSION]), content_type=CONTENT_TYPE_LATEST)
 
 

@@ -7,6 +7,7 @@ from web.api import audit, care, docs, imports, me, patients, records, visits
 from web.guards import Routes
 from web.views import (
     account,
+    dead_letters,
     drafts,
     emergency_accesses,
     invitations,
@@ -19,6 +20,7 @@ from web.views import (
     record_form,
     step_up,
     system,
+    system_jobs,
     user_invite,
     user_roles,
     user_state,
@@ -69,5 +71,7 @@ GROUPS: tuple[Routes, ...] = (
     step_up.routes,
     rate_limits.routes,
     system.routes,
+    system_jobs.routes,
+    dead_letters.routes,
     imports_pages.routes,
 )

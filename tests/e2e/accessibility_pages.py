@@ -28,8 +28,9 @@ PAGES: dict[str, tuple[str, ...]] = {
     "reception": ("/", "/visits/new", "/visits/new/{patient}", PATIENT, f"{PATIENT}/care-team", RECORD),
     "admin": (
         "/", "/users", "/users/new", USER, f"{USER}/roles", f"{USER}/tokens/new", "/users/requests/{request}",
-        "/rate-limits", "/rate-limits/users/{user}", "/rate-limits/tokens/{token}", "/system", "/imports",
-        "/imports/{job}", "/imports/{running_job}", RECORD,
+        "/rate-limits", "/rate-limits/users/{user}", "/rate-limits/tokens/{token}", "/system",
+        "/system/jobs/cleanup.expired", "/system/dead-letters/{letter}", "/imports", "/imports/{job}",
+        "/imports/{running_job}", RECORD,
     ),
     "auditor": (
         "/", "/audit", "/emergency-accesses", "/emergency-accesses/{grant}", "/emergency-accesses/{running}",

@@ -10,6 +10,7 @@ from sqlalchemy import insert, update
 
 from config import Principal, Settings
 from models import (
+    DeadLetter,
     Draft,
     ImportJob,
     ImportReject,
@@ -26,7 +27,10 @@ from models import (
 from models.engine import Databases
 from services.allergy_create import NewAllergy, create_allergy
 from services.audit_event import SYSTEM
+from services.cleanup_expired import RULES
 from services.field_encryption import field_cipher
+from services.job_run import finish_run
+from services.job_schedule import CLEANUP
 from services.password_link_request import request_link
 from services.password_link_send import claim_link, note_outcome
 from services.patient_update import may_update_patient, update_patient
@@ -37,6 +41,7 @@ from services.user_create import create_user
 from services.visit_create import NewVisit, create_visit
 from tests.audit.trail import drain_all
 from tests.factories.cast import Cast, Person, join_team, make_patient, make_person
+from tests.factories.dead_letter import make_dead_letter
 from tests.factories.emergency import make_grant
 from tests.web.conftest import PASSWORD
 from tests.web.record_pages import write
@@ -68,6 +73,7 @@ class Scene:
         self._make_drafts()
         self._make_users()
         self._make_imports()
+        self._make_background_work()
         drain_all(databases)
 
     def path(self, template: str) -> str:
@@ -224,3 +230,15 @@ class Scene:
                 for line in range(10)
             )  # fmt: skip
         self.ids |= {"job": str(done.id), "running_job": str(running.id)}
+
+    def _make_background_work(self) -> None:
+        """Work that failed, some of it sent again since, and a timed job that ran twice."""
+        now = datetime.now(UTC)
+        self.ids["letter"] = str(make_dead_letter(self.databases, "mail.send", error="SoftTimeLimitExceeded"))
+        make_dead_letter(self.databases, CLEANUP, slot=now, attempts=1_234, error="Error" * 9)
+        with self.databases.session(Principal.WORKER) as session:
+            finish_run(session, CLEANUP, now, "success", 1_234, dict.fromkeys((rule.table for rule in RULES), 1_234))
+            finish_run(session, CLEANUP, now - timedelta(hours=1), "failure", None)
+        with self.databases.session(Principal.STAFF) as session:
+            sent = {"retried_at": now + timedelta(minutes=1), "retried_by": self.cast.admin.id}
+            session.execute(update(DeadLetter).where(DeadLetter.id == self.id("letter")).values(sent))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -13,15 +14,16 @@ import pytest
 import redis
 import sqlalchemy.exc
 from click.testing import CliRunner, Result
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 import cli
 from config import PRODUCT_VERSION, ConfigurationError, Principal, Settings
 from embedded.home import Home
-from models import ApiToken, AuditOutbox, new_id
+from models import ApiToken, AuditOutbox, DeadLetter, new_id
 from models.engine import Databases
 from services.errors import Conflict, Invalid
 from tests.audit.trail import drain_all
+from tests.factories.dead_letter import make_dead_letter
 
 FOREIGN = re.compile(r"DATABASE_URL|REDIS_URL|SECRET_KEY|FIELD_KEY|AUDIT_SIGNING_KEY|SIGILO_|PUBLIC_URL|PORT")
 
@@ -134,11 +136,31 @@ def test_missing_setting_is_named_when_only_the_database_is_given(
     assert "REDIS_URL is missing" in result.stderr
 
 
-def test_doctor_finds_everything_well(served: Settings) -> None:
+@pytest.fixture
+def worker_databases(served: Settings) -> Iterator[Databases]:
+    """Without what others left of failed work."""
+    made = Databases({Principal.WORKER: served.url_for(Principal.WORKER)})
+    forget = delete(DeadLetter)
+    with made.session(Principal.WORKER) as session:
+        session.execute(forget)
+    yield made
+    with made.session(Principal.WORKER) as session:
+        session.execute(forget)
+    made.dispose()
+
+
+def test_doctor_finds_everything_well(served: Settings, worker_databases: Databases) -> None:
     result = sigilo("doctor")
     assert result.exit_code == 0, result.stdout
     assert "every role connects" in result.stdout
-    assert result.stdout.splitlines()[-1] == "6 checks, 0 to fix"
+    assert result.stdout.splitlines()[-1] == "7 checks, 0 to fix"
+
+
+def test_doctor_finds_work_that_failed_for_good(served: Settings, worker_databases: Databases) -> None:
+    make_dead_letter(worker_databases)
+    result = sigilo("doctor")
+    assert result.exit_code == 1
+    assert "failed for good and not dealt with: 1; look at /system" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,8 @@ def superuser(server: DatabaseServer, work_database: str) -> str:
     url = server.superuser_url(work_database)
     with as_superuser(url) as connection:
         connection.execute(
-            "TRUNCATE audit_trail, audit_outbox, audit_checkpoints, audit_tree_nodes, checkpoint_sinks, job_runs"
+            "TRUNCATE audit_trail, audit_outbox, audit_checkpoints, audit_tree_nodes, checkpoint_sinks, job_runs,"
+            " dead_letters"
         )
     return url
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,9 @@ from models.engine import Databases
 from models.user import IMPORT_USER_ID
 from services.cleanup_expired import RULES, Rule, delete_batch
 from tests.audit.trail import as_superuser
+from tests.tasks.test_base import app
+
+__all__ = ["app"]
 
 pytestmark = pytest.mark.database
 Insert = Callable[[str, dict[str, Any]], None]
@@ -74,6 +78,12 @@ ROWS: dict[str, Callable[[psycopg.Connection[Any], str], None]] = {
     "import_jobs": lambda c, ago: job(c, ago) and None,
     "password_links": lambda c, ago: insert(
         c, "password_links", {"id": new_id(), "kind": "reset", **USER}, ago, {"used_at": "{ago}"}
+    ),
+    "dead_letters": lambda c, ago: insert(
+        c, "dead_letters",
+        {"id": new_id(), "task": new_id().hex, "queue": "a", "arguments": "{}", "error": "A", "task_id": "a",
+         "attempts": 1},
+        ago, {"resolved_at": "{ago}"},
     ),
     "job_runs": lambda c, ago: insert(
         c, "job_runs", {"job": new_id().hex}, ago, {"slot": "{ago}", "started_at": "{ago}"}
@@ -138,3 +148,59 @@ def test_an_import_that_has_not_ended_keeps_its_file(
     by_table = {rule.table: rule for rule in RULES}
     with work_databases.session(Principal.WORKER) as session:
         assert delete_batch(session, by_table["import_files"]) == 0
+
+
+def test_failed_work_that_is_open_stays(connection: psycopg.Connection[Any], work_databases: Databases) -> None:
+    ROWS["dead_letters"](connection, "91 days")
+    connection.execute("UPDATE dead_letters SET resolved_at = NULL")
+    rule = next(rule for rule in RULES if rule.table == "dead_letters")
+    with work_databases.session(Principal.WORKER) as session:
+        assert delete_batch(session, rule) == 0
+
+
+# Each DELETE as it is committed: its transaction, its table, and how many rows it took.
+DELETED = """
+CREATE TABLE deleted (transaction xid8, name text, count bigint);
+CREATE FUNCTION note_deleted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    INSERT INTO deleted SELECT pg_current_xact_id(), TG_TABLE_NAME, count(*) FROM gone HAVING count(*) > 0;
+    RETURN NULL;
+END $$
+"""
+ON_DELETE = """
+CREATE TRIGGER note_deleted AFTER DELETE ON {} REFERENCING OLD TABLE AS gone
+FOR EACH STATEMENT EXECUTE FUNCTION note_deleted()
+"""
+
+
+def test_every_batch_is_bounded_and_a_transaction_of_its_own(
+    app: Any, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a lock is held for one batch and never for a table's worth: between two the rows are anybody's."""
+    rules = [replace(rule, batch=2) for rule in RULES]
+    monkeypatch.setattr("tasks.cleanup.RULES", rules)
+    connection.execute(DELETED)
+    try:
+        for rule in rules:
+            connection.execute(ON_DELETE.format(rule.table))
+            for _ in range(5):
+                ROWS[rule.table](connection, f"{rule.keep.total_seconds() + 60:.0f} seconds")
+        counts = app.tasks["cleanup.expired"]()
+        batches = connection.execute("SELECT transaction, name, count FROM deleted").fetchall()
+    finally:
+        connection.execute("DROP FUNCTION note_deleted() CASCADE")
+        connection.execute("DROP TABLE deleted")
+    assert len({transaction for transaction, _, _ in batches}) == len(batches), "one batch, one transaction"
+    for rule in rules:
+        taken = [count for _, name, count in batches if name == rule.table]
+        assert max(taken) <= 2 and sum(taken) == counts[rule.table] >= 5, rule.table
+    assert list(counts) == [rule.table for rule in rules]
+
+
+def test_what_each_rule_deleted_is_written_down(app: Any, connection: psycopg.Connection[Any]) -> None:
+    for _ in range(3):
+        ROWS["drafts"](connection, "1 minute")
+    app.tasks["cleanup.expired"](slot="2026-11-24T12:17:00+00:00")
+    row = connection.execute("SELECT rows, counts FROM job_runs").fetchone()
+    assert row is not None
+    assert (row[0], row[1]["drafts"], set(row[1])) == (3, 3, {rule.table for rule in RULES})

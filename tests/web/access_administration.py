@@ -59,9 +59,14 @@ FORMS |= {
 }
 ELSEWHERE |= {("POST", f"{USER}/tokens/<uuid:token_id>/revoke"), ("POST", "/step-up")}
 # system, quotas, imports: for administrators alone
+LETTER = "/system/dead-letters/<uuid:letter_id>"
 
 PAGES |= {
     ("GET", "/system"): ADMIN_LIST,
+    ("GET", "/system/jobs/<job>"): ADMIN_LIST,
+    ("GET", LETTER): ADMIN_PAGE,
+    ("POST", f"{LETTER}/retry"): ADMIN_ACT,
+    ("POST", f"{LETTER}/dismiss"): ADMIN_ACT,
     ("GET", "/rate-limits"): ADMIN_LIST,
     ("GET", "/rate-limits/users/<uuid:user_id>"): ADMIN_PAGE,
     ("POST", "/rate-limits/users/<uuid:user_id>"): ADMIN_ACT,
@@ -80,6 +85,8 @@ PAGES |= {
 FORMS |= {
     ("POST", "/rate-limits/users/<uuid:user_id>"): lambda ids: {"requests": "60", "per": "minute"},
     ("POST", "/rate-limits/tokens/<uuid:token_id>"): lambda ids: {"requests": "", "per": "minute"},
+    ("POST", f"{LETTER}/retry"): lambda ids: {},
+    ("POST", f"{LETTER}/dismiss"): lambda ids: REASON,
     ("POST", "/imports"): lambda ids: {"format": "auto"},
     ("POST", "/imports/<uuid:job_id>/cancel"): lambda ids: {},
     ("POST", "/imports/<uuid:job_id>/retry"): lambda ids: {},

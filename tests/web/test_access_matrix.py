@@ -20,6 +20,7 @@ from models.engine import Databases
 from services.field_encryption import field_cipher
 from services.record_create import NewRecord, create_record
 from tests.factories.cast import Cast, join_team, make_patient, make_person
+from tests.factories.dead_letter import make_dead_letter
 from tests.factories.emergency import make_grant
 from tests.web.access_table import ACTORS, SESSION_ONLY, TABLE
 from web.guards import route_table
@@ -98,7 +99,7 @@ class Scene:
             "record_id": record, "patient_id": patient, "visit_id": visit.id, "user_id": colleague.id,
             "request_id": colleague.id,  # of a role: behind the password typed again, so none is needed
             "other": other, "team_patient": own, "grant_id": grant, "notification_id": notice.id,
-            "job_id": job.id, "token_id": token,
+            "job_id": job.id, "token_id": token, "letter_id": make_dead_letter(databases),
         }  # fmt: skip
 
     def patient_with_team(self) -> uuid.UUID:

@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from config import Settings
 from models.engine import Databases
+from services.job_schedule import CLEANUP
 from tests.factories.browser_session import open_session
 from tests.factories.cast import Cast
 from tests.web.access_pages import ELSEWHERE, FORMS, ON_A_PATIENT_OF_THEIR_OWN, PAGES, Ids
@@ -39,7 +40,7 @@ def send(app: Flask, client: FlaskClient, method: str, rule: str, ids: Ids, cook
     path = rule
     for name, value in ids.items():
         path = path.replace(f"<uuid:{name}>", str(value))
-    path = path.replace("<int:number>", "1")
+    path = path.replace("<int:number>", "1").replace("<job>", CLEANUP)
     headers = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
     if cookie is not None:
         headers["Cookie"] = cookie

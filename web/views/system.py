@@ -16,6 +16,7 @@ from web.guards import Guard, Routes
 from web.health import REVISION, all_findings
 from web.htmx import show
 from web.runtime import runtime
+from web.views.system_jobs import duration
 
 routes = Routes("system")
 STEP = 1024
@@ -39,6 +40,7 @@ def system() -> Response:
         expected_revision=REVISION,
         version=PRODUCT_VERSION,
         size=size,
+        duration=duration,
     )
 
 
