@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
@@ -103,11 +104,17 @@ def _apply(
         alerts = known.get((user_id, subject_id), [])
         held, free = apart(theirs, [alert.covered for alert in alerts])
         for alert, more in zip(alerts, held, strict=True):
-            if alert.is_open and more and more[-1].sequence > after:
+            if alert.is_open and _is_new(more, after):
                 raise_alert(session, Found(rule, user_id, subject_id, alert.start, Burst(alert.covered.end, more)))
         for burst in span.bursts(free, threshold):
+            if not _is_new(burst.facts, after):
+                continue  # it was no burst when it was looked through, by the rule as it was then
             raised += raise_alert(session, Found(rule, user_id, subject_id, burst.facts[0].at, burst))
     return raised
+
+
+def _is_new(facts: Sequence[Fact], after: int) -> bool:
+    return any(fact.sequence > after for fact in facts)
 
 
 def _span(rule: RuleInForce, zone: tzinfo) -> Window | Night:
