@@ -21,10 +21,11 @@ TOO_LITTLE = "say in a few words why"
 
 
 def set_rule(
-    session: Session, actor: Actor, cipher: FieldCipher, key: RuleKey, limits: Limits, *, reason: str, version: int
-) -> None:
-    """``version`` is the one that the reader changed, 0 for a rule that nobody changed yet. What is the same already
-    changes nothing.
+    session: Session, actor: Actor, cipher: FieldCipher, key: RuleKey, limits: Limits, *, reason: str,
+    version: int | None,
+) -> None:  # fmt: skip
+    """``version`` is the one that the reader changed, 0 for a rule that nobody changed yet, None for whichever it is.
+    What is the same already changes nothing.
 
     Raises Forbidden (not an admin), Conflict (changed meanwhile), Invalid (a number that is missing, out of its range,
     or none of this rule's; no reason).
@@ -34,7 +35,8 @@ def set_rule(
     _check(rule, limits, reason)
     setting = session.get(Setting, setting_key(key), with_for_update=True, populate_existing=True)
     before = rule.limits if setting is None else Limits.of_json(setting.value)
-    if version != (0 if setting is None else setting.version):
+    current = 0 if setting is None else setting.version
+    if version not in (None, current):
         raise Conflict("Somebody changed this rule meanwhile. Load the page again, and decide then.")
     if limits == before:
         return
@@ -59,7 +61,7 @@ def set_rule(
         {names[name]: value for name, value in limits.as_json().items()},
     )  # fmt: skip
     event = Event(
-        "access_rule.update", "access_rule", from_version=version, to_version=setting.version, changes=changes
+        "access_rule.update", "access_rule", from_version=current, to_version=setting.version, changes=changes
     )
     record(session, actor, event, event_id=event_id)
 

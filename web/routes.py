@@ -6,6 +6,8 @@ from web import health, metrics, static_files
 from web.api import audit, care, docs, imports, me, patients, records, visits
 from web.guards import Routes
 from web.views import (
+    access_alerts,
+    access_rules,
     account,
     drafts,
     emergency_accesses,
@@ -69,5 +71,7 @@ GROUPS: tuple[Routes, ...] = (
     step_up.routes,
     rate_limits.routes,
     system.routes,
+    access_alerts.routes,
+    access_rules.routes,
     imports_pages.routes,
 )
