@@ -19,6 +19,7 @@ from models import ApiToken, ImportJob, MedicalRecord, Notification, Visit
 from models.engine import Databases
 from services.field_encryption import field_cipher
 from services.record_create import NewRecord, create_record
+from tests.factories.alert import make_alert
 from tests.factories.cast import Cast, join_team, make_patient, make_person
 from tests.factories.emergency import make_grant
 from tests.web.access_table import ACTORS, SESSION_ONLY, TABLE
@@ -98,7 +99,7 @@ class Scene:
             "record_id": record, "patient_id": patient, "visit_id": visit.id, "user_id": colleague.id,
             "request_id": colleague.id,  # of a role: behind the password typed again, so none is needed
             "other": other, "team_patient": own, "grant_id": grant, "notification_id": notice.id,
-            "job_id": job.id, "token_id": token,
+            "job_id": job.id, "token_id": token, "alert_id": make_alert(databases, cast.doctor2),
         }  # fmt: skip
 
     def patient_with_team(self) -> uuid.UUID:

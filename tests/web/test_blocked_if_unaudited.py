@@ -71,6 +71,7 @@ SHOWS_NO_PATIENT: dict[tuple[str, str], frozenset[str]] = {
     **dict.fromkeys(
         [
             ("GET", "/imports"), ("GET", "/imports/<uuid:job_id>"), ("GET", "/rate-limits"), ("GET", "/system"),
+            ("GET", "/access-rules"),
             ("GET", "/rate-limits/tokens/<uuid:token_id>"), ("GET", "/rate-limits/users/<uuid:user_id>"),
             ("GET", "/users/<uuid:user_id>/link"), ("GET", "/users/new"), ("GET", "/users/requests"),
         ],
