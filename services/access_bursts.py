@@ -1,14 +1,14 @@
 """When does what somebody did become too much? Pure: from events in the order of time to bursts of them.
 
-Two ways to bound what is counted together: a window that slides along, and a night. Either way what one alert covers
-is counted for no other.
+Two ways to bound what is counted together: a window that slides along, and a night. Either way what is in one burst is
+counted for no other.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
 
@@ -39,17 +39,6 @@ class Burst:
     def patients(self) -> list[uuid.UUID]:
         """In the order they were first met."""
         return list(dict.fromkeys(fact.patient_id for fact in self.facts if fact.patient_id is not None))
-
-
-@dataclass(frozen=True, slots=True)
-class Covered:
-    """What an alert that exists has counted: events from ``start`` to ``end``, both included."""
-
-    start: datetime
-    end: datetime
-
-    def holds(self, fact: Fact) -> bool:
-        return self.start <= fact.at <= self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +109,3 @@ class Night:
         return datetime.combine(morning, time(self.until_hour % 24), self.zone) + timedelta(
             days=self.until_hour // 24, microseconds=-1
         )
-
-
-def apart(facts: Sequence[Fact], covered: Sequence[Covered]) -> tuple[list[list[Fact]], list[Fact]]:
-    """For each of ``covered`` the facts that it holds, and those that nothing holds."""
-    held: list[list[Fact]] = [[] for _ in covered]
-    free: list[Fact] = []
-    for fact in facts:
-        place = next((place for place, each in enumerate(covered) if each.holds(fact)), None)
-        (free if place is None else held[place]).append(fact)
-    return held, free

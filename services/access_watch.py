@@ -18,12 +18,12 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from models import AccessWatch
-from services.access_alert_write import Found, known_alerts, raise_alert
-from services.access_bursts import Burst, Fact, Night, Window, apart
+from services.access_alert_write import PATIENTS_MAX, raise_alert
+from services.access_bursts import Fact, Night, Window
 from services.access_kin import Pair, colleagues, relatives
 from services.access_rules import RULES, Counts, RuleInForce, RuleKey, rules_in_force
 
-BATCH = 20_000  # events in one transaction
+BATCH = 5_000  # events in one transaction; each may be a list of a hundred patients
 # How much the clocks of web processes and of the database may differ.
 SKEW = timedelta(minutes=10)
 
@@ -92,25 +92,43 @@ def _apply(
     session: Session, rule: RuleInForce, new: dict[uuid.UUID, datetime], after: int, upto: int, zone: tzinfo
 ) -> int:
     """Raise what ``rule`` finds of the people in ``new``; gives how many alerts are new."""
+    _grow(session, rule, new, after, upto)
     span = _span(rule, zone)
     threshold = 1 if rule.rule.is_about_one else rule.limits.threshold or 1
-    since = {user_id: first - span.length for user_id, first in new.items()}
-    facts = _facts(session, rule, since, upto)
+    facts = _facts(session, rule, {user_id: first - span.length for user_id, first in new.items()}, upto)
     if rule.rule.is_about_one:
         facts = _of_kin(session, rule, facts)
-    known = known_alerts(session, rule.key, since)
-    raised = 0
-    for (user_id, subject_id), theirs in facts.items():
-        alerts = known.get((user_id, subject_id), [])
-        held, free = apart(theirs, [alert.covered for alert in alerts])
-        for alert, more in zip(alerts, held, strict=True):
-            if alert.is_open and _is_new(more, after):
-                raise_alert(session, Found(rule, user_id, subject_id, alert.start, Burst(alert.covered.end, more)))
-        for burst in span.bursts(free, threshold):
-            if not _is_new(burst.facts, after):
-                continue  # it was no burst when it was looked through, by the rule as it was then
-            raised += raise_alert(session, Found(rule, user_id, subject_id, burst.facts[0].at, burst))
-    return raised
+    return sum(
+        raise_alert(session, rule, user_id, subject_id, burst)
+        for (user_id, subject_id), theirs in facts.items()
+        for burst in span.bursts(theirs, threshold)
+        if _is_new(burst.facts, after)  # else it was none when it was looked through, by the rule as it was then
+    )
+
+
+def _grow(session: Session, rule: RuleInForce, new: dict[uuid.UUID, datetime], after: int, upto: int) -> None:
+    """Open alerts take what is new and lies within their time. Counted by the database: it may be much."""
+    counted, patient, unnested = COUNTED[rule.rule.counts]
+    statement = f"""
+        UPDATE access_alerts a SET count = more.count, last_at = more.last_at, last_sequence = more.last_sequence,
+            patient_ids = coalesce(more.patients[1:{PATIENTS_MAX}], a.patient_ids)
+        FROM access_alerts open CROSS JOIN LATERAL (
+            SELECT count(DISTINCT {counted}) AS count, max(t.occurred_at) AS last_at, max(t.sequence) AS last_sequence,
+                array_agg(DISTINCT {patient}) FILTER (WHERE {patient} IS NOT NULL) AS patients
+            FROM audit_trail t {unnested}
+            WHERE t.actor_id = open.user_id AND t.sequence >= open.first_sequence AND t.sequence <= :upto
+            AND t.sealed_at >= open.started_at - CAST(:skew AS interval)
+            AND t.occurred_at BETWEEN open.started_at AND open.ends_at
+            AND (open.subject_id = open.user_id OR t.patient_id = open.subject_id) AND {rule.rule.condition}
+        ) AS more
+        WHERE a.id = open.id AND open.rule = :rule AND open.reviewed_at IS NULL AND open.user_id = ANY (:people)
+        AND open.ends_at >= :oldest AND more.last_sequence > :after AND more.count > open.count
+    """
+    given = {
+        "rule": rule.key.value, "people": list(new), "oldest": min(new.values()), "after": after, "upto": upto,
+        "skew": SKEW,
+    }  # fmt: skip
+    session.execute(text(statement), given)
 
 
 def _is_new(facts: Sequence[Fact], after: int) -> bool:
@@ -127,19 +145,24 @@ def _span(rule: RuleInForce, zone: tzinfo) -> Window | Night:
 def _facts(
     session: Session, rule: RuleInForce, since: dict[uuid.UUID, datetime], upto: int
 ) -> dict[tuple[uuid.UUID, uuid.UUID], list[Fact]]:
-    """(person, subject) → what counts of them, in the order of time."""
+    """(person, subject) → what counts of them and no alert covers, in the order of time. What happens after the review
+    of an alert is not covered by it."""
     counted, patient, unnested = COUNTED[rule.rule.counts]
+    subject = "t.patient_id" if rule.rule.is_about_one else "t.actor_id"
     statement = f"""
         SELECT t.actor_id, t.actor_role, t.occurred_at, t.sequence, {counted} AS counted, {patient} AS patient_id
         FROM unnest(CAST(:people AS uuid[]), CAST(:since AS timestamptz[])) AS who (id, since)
         JOIN users u ON u.id = who.id JOIN audit_trail t ON t.actor_id = u.id {unnested}
         WHERE t.sequence > :floor AND t.sequence <= :upto AND t.sealed_at >= :sealed AND t.occurred_at >= who.since
-        AND {rule.rule.condition} ORDER BY t.occurred_at, t.sequence
+        AND {rule.rule.condition} AND NOT EXISTS (
+            SELECT FROM access_alerts a WHERE a.rule = :rule AND a.user_id = t.actor_id AND a.subject_id = {subject}
+            AND t.occurred_at BETWEEN a.started_at AND CASE WHEN a.reviewed_at IS NULL THEN a.ends_at ELSE a.last_at END
+        ) ORDER BY t.occurred_at, t.sequence
     """
     sealed = min(since.values()) - SKEW
     given: dict[str, Any] = {
         "people": list(since), "since": list(since.values()), "upto": upto, "sealed": sealed,
-        "floor": session.scalar(FLOOR, {"since": sealed}) or 0,
+        "rule": rule.key.value, "floor": session.scalar(FLOOR, {"since": sealed}) or 0,
     }  # fmt: skip
     found: dict[tuple[uuid.UUID, uuid.UUID], list[Fact]] = defaultdict(list)
     for row in session.execute(text(statement), given):
