@@ -24,8 +24,8 @@ COMMON = frozenset(
         """
         silva santos oliveira souza sousa rodrigues ferreira alves pereira lima gomes costa ribeiro martins carvalho
         almeida lopes soares fernandes vieira barbosa rocha dias nascimento andrade moreira nunes marques machado mendes
-        freitas cardoso ramos goncalves santana teixeira moura araujo pinto correa correia castro campos reis cruz
-        monteiro batista melo miranda borges barros azevedo moraes morais
+        freitas cardoso ramos goncalves santana teixeira araujo pinto correa correia castro campos reis cruz
+        monteiro batista melo borges barros azevedo
         """
     )
 )
