@@ -20,7 +20,7 @@ HARD_LIMIT = 3600
 VISIBILITY_TIMEOUT = 2 * HARD_LIMIT
 
 # Modules with tasks. Tasks are shared, so they know nothing of this module.
-TASKS = ("tasks.audit", "tasks.cleanup", "tasks.imports", "tasks.mail")
+TASKS = ("tasks.access_alerts", "tasks.audit", "tasks.cleanup", "tasks.imports", "tasks.mail")
 
 
 def worker_settings() -> dict[str, Any]:

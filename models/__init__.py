@@ -1,5 +1,6 @@
 """The clinic's data, one file per concept. Importing this package registers every table."""
 
+from models.access_alert import AccessAlert, AccessAlertDigest, AccessWatch
 from models.audit import (
     AuditArchive,
     AuditCheckpoint,
@@ -23,6 +24,9 @@ from models.user import Role, RoleDefinition, RoleVersion, User, UserRole, UserV
 from models.visit import Visit
 
 __all__ = [
+    "AccessAlert",
+    "AccessAlertDigest",
+    "AccessWatch",
     "Allergy",
     "ApiToken",
     "AuditArchive",

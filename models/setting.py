@@ -36,3 +36,4 @@ class SettingVersion(Base):
     value: Mapped[Any] = mapped_column(JSONB)
     changed_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id"))
     changed_at: Mapped[CreatedAt]
+    reason: Mapped[str | None]

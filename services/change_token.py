@@ -81,6 +81,8 @@ TO_REVIEW = """
     (SELECT count(*) FILTER (WHERE reviewed_at IS NULL) || coalesce(max(id::text), '')
         || coalesce(max(reviewed_at)::text, '') FROM break_glass_grants)
 """
+# New ones, more of an open one, and reviews; staff's role reads no alert itself.
+ALERTS = "(SELECT access_alerts_state())"
 ROLES = """
     (SELECT count(*) || coalesce(max(id::text), '') FROM role_requests WHERE decided_at IS NULL)
 """
@@ -94,7 +96,8 @@ CLINIC = f"""
     SELECT
         md5(concat_ws('|', {RECORDS}, {VISITS}, {PRESENT},
             {NEWEST.format(table="patients")}, {TEAMS})) AS records,
-        {IMPORTS} AS imports, {TO_REVIEW} AS to_review, {ROLES} AS roles, {OWN} AS own
+        {IMPORTS} AS imports, {TO_REVIEW} AS to_review, {ROLES} AS roles, {OWN} AS own,
+        {ALERTS} AS alerts
 """
 # One patient: their data, what they must not be given, who treats them, and how many records in which versions.
 ABOUT = """
@@ -127,6 +130,7 @@ class Snapshot:
     to_review: str
     roles: str
     own: Mapping[str, str]
+    alerts: str
 
     def seen_by(self, actor: Actor) -> list[str]:
         """What this actor's pages show some of."""
@@ -139,6 +143,8 @@ class Snapshot:
             parts.append(self.to_review)
         if permits(actor.role, Permission.USER_MANAGE, None):
             parts.append(self.roles)
+        if permits(actor.role, Permission.ALERT_READ, None):
+            parts.append(self.alerts)
         return parts
 
 
@@ -176,7 +182,7 @@ class ClinicState:
             raise Unavailable(NO_ANSWER) from error
         if row is None:
             raise Unavailable(NO_ANSWER)
-        return Snapshot(row[0], row[1], row[2], row[3], row[4] or {})
+        return Snapshot(row[0], row[1], row[2], row[3], row[4] or {}, row[5])
 
 
 def change_token(databases: Databases, clinic: ClinicState, actor: Actor, key: bytes) -> str:

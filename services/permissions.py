@@ -58,6 +58,10 @@ class Permission(StrEnum):
     """Read the audit trail: all of it as auditor, one's own patients' as doctor or nurse."""
     TRAIL_EXPORT = "trail.export"
     """Take the audit trail out of the system, with opaque ids."""
+    ALERT_READ = "access_alert.read"
+    """See which accesses were unusual."""
+    ALERT_REVIEW = "access_alert.review"
+    """Say whether somebody else's unusual access was justified."""
     ACCESS_LOG_READ = "access_log.read"
     """See who saw one's own record."""
     EXPORT = "export"
@@ -106,7 +110,10 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         }
     ),
     Role.AUDITOR: frozenset(
-        {P.TRAIL_READ, P.TRAIL_EXPORT, P.BREAK_GLASS_READ, P.BREAK_GLASS_REVIEW, P.NOTIFICATION_READ, P.SELF}
+        {
+            P.TRAIL_READ, P.TRAIL_EXPORT, P.BREAK_GLASS_READ, P.BREAK_GLASS_REVIEW, P.ALERT_READ, P.ALERT_REVIEW,
+            P.NOTIFICATION_READ, P.SELF,
+        }
     ),
     Role.PATIENT: frozenset(
         {P.PATIENT_READ, P.ALLERGY_READ, P.VISIT_READ, P.RECORD_READ, P.ACCESS_LOG_READ, P.EXPORT, P.SELF}
@@ -152,6 +159,8 @@ SCOPE_OF: dict[Permission, Scope | None] = {
     P.RECORD_DELETE: Scope.RECORDS_WRITE,
     P.TRAIL_READ: Scope.AUDIT_READ,
     P.TRAIL_EXPORT: None,
+    P.ALERT_READ: None,
+    P.ALERT_REVIEW: None,
     P.ACCESS_LOG_READ: Scope.AUDIT_READ,
     P.EXPORT: Scope.EXPORT,
     P.USER_MANAGE: None,

@@ -1,4 +1,5 @@
-"""What leaves for elsewhere: mail, whose secret is made here a moment before, and checkpoints. Rows say to whom."""
+"""What leaves for elsewhere: links, whose secret is made here a moment before, checkpoints, and word of unusual
+accesses. Rows say to whom."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 
 from integrations.mail import make_mailer
+from services.access_alert_mail import claim_digest, note_digest, send_digest
 from services.checkpoint_deliver import claim_delivery, deliver, note_delivery
 from services.password_link_send import claim_link, note_outcome, send_link
 from tasks.base import BaseTask
@@ -63,3 +65,24 @@ def checkpoints(self: BaseTask) -> int:
             log.warning("checkpoint not delivered", sink=claimed.name, error=failure, attempts=claimed.attempts)
         kept += failure is None
     return kept
+
+
+@shared_task(name="mail.alerts", bind=True, autoretry_for=(), soft_time_limit=150, time_limit=180)  # type: ignore[untyped-decorator]
+def alerts(self: BaseTask) -> int:
+    """Tell auditors what waits for a review; gives how many mails left."""
+    here = settings()
+    mailer = make_mailer(here)
+    if mailer is None:
+        return 0  # told for links, which cannot do without
+    deadline = time.monotonic() + SEND_SECONDS
+    sent = 0
+    while time.monotonic() < deadline:
+        with self.transaction() as session:
+            claimed = claim_digest(session)
+        if claimed is None:
+            break
+        outcome = send_digest(mailer, here, claimed)
+        with self.transaction() as session:
+            note_digest(session, claimed, outcome)
+        sent += outcome is None
+    return sent

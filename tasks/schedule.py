@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.access_alert_mail import DUE as DIGEST_DUE
+from services.access_watch import BEHIND
 from services.audit_checkpoint import UNSIGNED
 from services.checkpoint_deliver import OWED
 from services.password_link_send import DUE
@@ -28,6 +30,9 @@ WATCHES = (
     Watch("audit.checkpoint", UNSIGNED, seconds=45.0),
     Watch("mail.checkpoints", f"EXISTS (SELECT FROM checkpoint_sinks WHERE {OWED})", seconds=10.0),
     Watch("mail.send", f"EXISTS (SELECT FROM password_links WHERE {DUE})", seconds=3.0),
+    # A burst is one alert however far apart the looks are; nobody reviews within seconds.
+    Watch("access.watch", BEHIND, seconds=20.0),
+    Watch("mail.alerts", DIGEST_DUE, seconds=30.0),
     Watch(
         "imports.run",
         "EXISTS (SELECT FROM import_jobs j JOIN import_files f ON f.job_id = j.id WHERE j.state = 'QUEUED'"

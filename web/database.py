@@ -93,6 +93,13 @@ def unit_of_work() -> Iterator[Session]:
 
 
 @contextmanager
+def auditor_work() -> Iterator[Session]:
+    """A transaction as the auditor principal, which alone of the web's may review what was found in the trail."""
+    with runtime().databases.session(Principal.AUDITOR) as session:
+        yield session
+
+
+@contextmanager
 def anonymous_work() -> Iterator[Session]:
     """A transaction as the anonymous principal, which alone may touch sessions and password hashes."""
     with runtime().databases.session(Principal.ANONYMOUS) as session:

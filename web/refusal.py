@@ -27,6 +27,7 @@ ENTITIES = {
     "request_id": "role_request",
     "token_id": "token",
     "grant_id": "break_glass_grant",
+    "alert_id": "access_alert",
     "user_id": "user",
     "patient_id": "patient",
 }

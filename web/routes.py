@@ -6,6 +6,8 @@ from web import health, metrics, static_files
 from web.api import audit, care, docs, imports, me, patients, records, visits
 from web.guards import Routes
 from web.views import (
+    access_alerts,
+    access_rules,
     account,
     dead_letters,
     drafts,
@@ -73,5 +75,7 @@ GROUPS: tuple[Routes, ...] = (
     system.routes,
     system_jobs.routes,
     dead_letters.routes,
+    access_alerts.routes,
+    access_rules.routes,
     imports_pages.routes,
 )

@@ -50,9 +50,11 @@ def places(actor: Actor) -> list[Place]:
             may(Permission.TRAIL_READ) or may(Permission.USER_MANAGE),
             "/emergency-accesses", "shield", gettext("Emergency accesses"),
         ),
+        (may(Permission.ALERT_READ), "/access-alerts", "warn", gettext("Unusual accesses")),
         (may(Permission.USER_MANAGE), "/users", "badge", gettext("Users")),
         (may(Permission.IMPORT), "/imports", "box", gettext("Imports")),
         (may(Permission.USER_MANAGE), "/rate-limits", "gauge", gettext("Quotas")),
+        (may(Permission.USER_MANAGE), "/access-rules", "warn", gettext("Access rules")),
         (may(Permission.USER_MANAGE), "/system", "pulse", gettext("System")),
         (not is_patient, "/me", "person", gettext("My account")),
     )  # fmt: skip

@@ -30,10 +30,12 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/", "/users", "/users/new", USER, f"{USER}/roles", f"{USER}/tokens/new", "/users/requests/{request}",
         "/rate-limits", "/rate-limits/users/{user}", "/rate-limits/tokens/{token}", "/system",
         "/system/jobs/cleanup.expired", "/system/dead-letters/{letter}", "/imports", "/imports/{job}",
-        "/imports/{running_job}", RECORD,
+        "/imports/{running_job}", "/access-rules", "/access-rules?rule=family_name", "/access-rules?rule=at_night",
+        RECORD,
     ),
     "auditor": (
         "/", "/audit", "/emergency-accesses", "/emergency-accesses/{grant}", "/emergency-accesses/{running}",
+        "/access-alerts", "/access-alerts/{alert}",
     ),
     "patient": ("/me", "/medical-records"),
 }  # fmt: skip

@@ -40,6 +40,7 @@ from services.record_update import may_update, update_record
 from services.user_create import create_user
 from services.visit_create import NewVisit, create_visit
 from tests.audit.trail import drain_all
+from tests.factories.alert import make_alert
 from tests.factories.cast import Cast, Person, join_team, make_patient, make_person
 from tests.factories.dead_letter import make_dead_letter
 from tests.factories.emergency import make_grant
@@ -152,7 +153,8 @@ class Scene:
         cast, databases, patient = self.cast, self.databases, self.id("patient")
         ended = make_grant(databases, cast.doctor2, patient, reason=f"EMERGENCY: Dor no peito. {LONG_WORD}")
         running = make_grant(databases, cast.nurse2, patient, minutes_left=25)
-        self.ids |= {"grant": str(ended), "running": str(running)}
+        alert = make_alert(databases, cast.doctor2)
+        self.ids |= {"grant": str(ended), "running": str(running), "alert": str(alert)}
         with databases.session(Principal.STAFF) as session:
             for person in (cast.doctor, cast.admin):
                 session.add(

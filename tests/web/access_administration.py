@@ -47,7 +47,17 @@ PAGES |= {
     ("GET", "/step-up"): row("200 200 200 200 200 200 200 200 200 401"),
 }
 REASON = {"reason": "mudança de equipe"}
+
+
+def changed_rule(ids: dict[str, uuid.UUID]) -> dict[str, str]:
+    """Another number than before, whichever that was."""
+    return {
+        "rule": "refusals", "isOn": "true", "threshold": str(21 + ids["record_id"].int % 9_000), "windowMinutes": "60",
+    } | REASON  # fmt: skip
+
+
 FORMS |= {
+    ("POST", "/access-rules"): changed_rule,
     ("POST", "/users/search"): lambda ids: {"q": "ana"},
     ("POST", "/users/new"): lambda ids: {"fullName": "Nova Pessoa", "email": "nova@example.org"} | REASON,
     **{("POST", f"{USER}/{act}"): lambda ids: REASON for act in ("disable", "enable", "reset")},
@@ -67,6 +77,8 @@ PAGES |= {
     ("GET", LETTER): ADMIN_PAGE,
     ("POST", f"{LETTER}/retry"): ADMIN_ACT,
     ("POST", f"{LETTER}/dismiss"): ADMIN_ACT,
+    ("GET", "/access-rules"): ADMIN_LIST,
+    ("POST", "/access-rules"): row("403 403 403 403 403 303 403 403 403 401"),
     ("GET", "/rate-limits"): ADMIN_LIST,
     ("GET", "/rate-limits/users/<uuid:user_id>"): ADMIN_PAGE,
     ("POST", "/rate-limits/users/<uuid:user_id>"): ADMIN_ACT,

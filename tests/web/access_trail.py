@@ -9,6 +9,8 @@ from tests.web.access_table import Expected, row
 
 GLASS = "/patients/<uuid:patient_id>/break-glass"
 GRANT = "/emergency-accesses/<uuid:grant_id>"
+ALERT = "/access-alerts/<uuid:alert_id>"
+AUDITORS = row("403 403 403 403 403 403 200 403 403 401")
 STAFF = row("200 200 200 200 200 200 200 403 403 401")
 
 # Columns:        doc doc2 nur nur2 rec adm aud pat str anon
@@ -33,6 +35,12 @@ PAGES: dict[tuple[str, str], Expected] = {
     ("GET", "/audit"): row("200 200 200 200 403 403 200 403 403 401"),
     ("POST", "/audit/people"): row("200 200 200 200 403 403 200 403 403 401"),
     ("POST", "/audit/export"): row("403 403 403 403 403 403 303 403 403 401"),
+    # what the rules found is the auditor's to read and review; it is about doctor2
+    ("GET", "/access-alerts"): AUDITORS,
+    ("GET", ALERT): row("403 403 403 403 403 403 200 403 403 401", "403 403 403 403 403 403 404 403 403 401"),
+    ("POST", f"{ALERT}/review"): row(
+        "403 403 403 403 403 403 303 403 403 401", "403 403 403 403 403 403 404 403 403 401"
+    ),
     ("GET", "/me"): row("200 200 200 200 200 200 200 200 200 401"),
 }
 FORMS: dict[tuple[str, str], Callable[[dict[str, uuid.UUID]], dict[str, str]]] = {
@@ -41,6 +49,7 @@ FORMS: dict[tuple[str, str], Callable[[dict[str, uuid.UUID]], dict[str, str]]] =
     ("POST", f"{GRANT}/review"): lambda ids: {"verdict": "JUSTIFIED", "note": ""},
     ("POST", "/notifications/read"): lambda ids: {},
     ("POST", "/notifications/<uuid:notification_id>/read"): lambda ids: {},
+    ("POST", f"{ALERT}/review"): lambda ids: {"verdict": "FALSE_ALARM", "note": ""},
     ("POST", "/audit/people"): lambda ids: {"q": "ana"},
     ("POST", "/audit/export"): lambda ids: {"format": "csv", "entityId": str(ids["patient_id"])},
 }

@@ -19,6 +19,7 @@ from models import ApiToken, ImportJob, MedicalRecord, Notification, Visit
 from models.engine import Databases
 from services.field_encryption import field_cipher
 from services.record_create import NewRecord, create_record
+from tests.factories.alert import make_alert
 from tests.factories.cast import Cast, join_team, make_patient, make_person
 from tests.factories.dead_letter import make_dead_letter
 from tests.factories.emergency import make_grant
@@ -100,6 +101,7 @@ class Scene:
             "request_id": colleague.id,  # of a role: behind the password typed again, so none is needed
             "other": other, "team_patient": own, "grant_id": grant, "notification_id": notice.id,
             "job_id": job.id, "token_id": token, "letter_id": make_dead_letter(databases),
+            "alert_id": make_alert(databases, cast.doctor2),
         }  # fmt: skip
 
     def patient_with_team(self) -> uuid.UUID:

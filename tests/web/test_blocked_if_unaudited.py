@@ -72,6 +72,7 @@ SHOWS_NO_PATIENT: dict[tuple[str, str], frozenset[str]] = {
         [
             ("GET", "/imports"), ("GET", "/imports/<uuid:job_id>"), ("GET", "/rate-limits"), ("GET", "/system"),
             ("GET", "/system/jobs/<job>"), ("GET", "/system/dead-letters/<uuid:letter_id>"),
+            ("GET", "/access-rules"),
             ("GET", "/rate-limits/tokens/<uuid:token_id>"), ("GET", "/rate-limits/users/<uuid:user_id>"),
             ("GET", "/users/<uuid:user_id>/link"), ("GET", "/users/new"), ("GET", "/users/requests"),
         ],

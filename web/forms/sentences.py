@@ -24,6 +24,7 @@ TEMPLATES = (
     "%(name)s is missing",
     "%(name)s is longer than %(maximum)s characters",
     "1 to %(lifetime_max)s days",
+    "a whole number from %(low)s to %(high)s",
     "1 to %(longest)s characters, not only spaces",
     "another patient here has this %(kind)s: see whether they are one person",
     "cannot be opened: %(error)s",

@@ -15,6 +15,7 @@ from flask import redirect, request
 from sqlalchemy.orm import Session
 
 from models.user import Role
+from services.access_alert_list import State, list_alerts
 from services.audit_read import TrailFilters, list_events
 from services.break_glass_waiting import waiting_accesses
 from services.day_figures import record_figures, visit_figures
@@ -32,6 +33,7 @@ from web.runtime import runtime
 
 ROWS_MAX = 200
 TRAIL_ROWS = 8
+ALERT_ROWS = 5
 JUST_NOW = timedelta(seconds=10)
 
 routes = Routes("worklist")
@@ -97,7 +99,11 @@ def _admin(_: Session) -> dict[str, Any]:
 def _auditor(_: Session) -> dict[str, Any]:
     here, actor = runtime(), current_actor()
     trail = list_events(here.databases, here.cipher, actor, TrailFilters(), limit=TRAIL_ROWS)
-    return {"accesses": waiting_accesses(here.databases, actor), "events": trail["data"]}
+    return {
+        "accesses": waiting_accesses(here.databases, actor),
+        "alerts": list_alerts(here.databases, actor, State.OPEN, limit=ALERT_ROWS),
+        "events": trail["data"],
+    }
 
 
 PARTS: dict[Role, Callable[[Session], dict[str, Any]]] = {
