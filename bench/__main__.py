@@ -13,7 +13,7 @@ import time
 import urllib.request
 from typing import TypedDict
 
-from bench import cleanup, live, pages
+from bench import cleanup, live, pages, trail
 from bench.clinic import Clinic, clinic
 from bench.load import CONNECTIONS, Load, run
 
@@ -81,6 +81,7 @@ def main() -> int:
         print(f"events sealed during the run: {written}; outbox empty {seconds:.1f} s after the last request")
         pages_within = pages.measure(running)
         live_within = live.measure(running)
+        trail_within = trail.measure(running)
         cleanup.measure(running)
     errors = sum(result.errors for result in results.values())
     shares = [each["list"].per_second / each["bare query (the page)"].per_second for each in rounds]
@@ -89,7 +90,8 @@ def main() -> int:
         f"list: {rate:.0f}/s (floor {LIST_FLOOR:.0f}), {share:.1%} of the bare query (floor {LIST_SHARE:.0%}; rounds "
         f"{', '.join(f'{each:.1%}' for each in shares)}); errors {errors}"
     )
-    return 0 if errors == 0 and rate >= LIST_FLOOR and share >= LIST_SHARE and pages_within and live_within else 1
+    list_within = errors == 0 and rate >= LIST_FLOOR and share >= LIST_SHARE
+    return 0 if list_within and pages_within and live_within and trail_within else 1
 
 
 def _load(running: Clinic, case: Case, seconds: int) -> Load:

@@ -206,13 +206,14 @@ ACTORS, PATIENTS, SESSIONS, RECORDS = ([new_id() for _ in range(count)] for coun
 
 
 def _event(number: int, action: str, **values: Any) -> tuple[Any, ...]:
-    """As a doctor's browser causes it."""
+    """As a doctor's browser causes it, three for one patient at a time."""
+    turn = number // 3
     event = {
         "id": new_id(), "occurred_at": "now", "action": action, "outcome": "success", "actor_role": "DOCTOR",
-        "actor_id": ACTORS[number % len(ACTORS)], "entity_type": "medical_record", "basis": "care-team",
-        "patient_id": None if "entity_ids" in values else PATIENTS[number * 7 % len(PATIENTS)],
-        "ip": f"10.0.0.{number % 30}", "user_agent": AGENT, "request_id": new_id().hex,
-        "session_id": SESSIONS[number % len(SESSIONS)],
+        "actor_id": ACTORS[turn % len(ACTORS)], "entity_type": "medical_record", "basis": "care-team",
+        "patient_id": None if "entity_ids" in values else PATIENTS[turn * 7 % len(PATIENTS)],
+        "ip": f"10.0.0.{turn % len(ACTORS)}", "user_agent": AGENT, "request_id": new_id().hex,
+        "session_id": SESSIONS[turn % len(SESSIONS)],
     } | values  # fmt: skip
     return tuple(event.get(name) for name in EVENT_COLUMNS)
 

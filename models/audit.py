@@ -71,21 +71,22 @@ class AuditLog(EventColumns, Base):
 
     __tablename__ = "audit_trail"
 
-    sealed_at: Mapped[datetime] = mapped_column(primary_key=True)
+    # The key begins with it: numbers are what events are looked for by, and the partition's column has to be in it.
     sequence: Mapped[int] = mapped_column(BigInteger(), primary_key=True, autoincrement=False)
+    sealed_at: Mapped[datetime] = mapped_column(primary_key=True)
     id: Mapped[uuid.UUID]
     hash: Mapped[bytes]  # SHA-256 over the previous hash and this event's canonical JSON
 
     __table_args__ = (
-        Index("ix_audit_trail_patient_id", "patient_id", text("sequence DESC")),
-        Index("ix_audit_trail_actor_id", "actor_id", text("sequence DESC")),
-        Index("ix_audit_trail_entity_id", "entity_id", text("sequence DESC")),
+        # Read backwards: in the order that events come in pages fill up, where newest first would split them in halves.
+        Index("ix_audit_trail_patient_id", "patient_id", "sequence"),
+        Index("ix_audit_trail_actor_id", "actor_id", "sequence"),
+        Index("ix_audit_trail_entity_id", "entity_id", "sequence"),
         # New entries wait in a list that every search reads; kept short, for the patient who asks who looked.
         Index(
             "ix_audit_trail_entity_ids", "entity_ids", postgresql_using="gin",
             postgresql_with={"gin_pending_list_limit": 256},
         ),
-        Index("ix_audit_trail_sequence", text("sequence DESC")),
         CheckConstraint("octet_length(hash) = 32", "hash_length"),
         {"postgresql_partition_by": "RANGE (sealed_at)"},
     )
