@@ -335,6 +335,17 @@ def audit_check(proof: IO[str], keys: tuple[str, ...]) -> None:
     )
 
 
+@audit.command("receipt")
+@click.argument("receipt", type=click.File(encoding="utf-8"))
+@click.option("--key", "keys", multiple=True, required=True, help="A verifier key to trust, as `audit key` prints it.")
+def audit_receipt(receipt: IO[str], keys: tuple[str, ...]) -> None:
+    """Check a patient's RECEIPT of who saw their record with the public key alone, and print what it says."""
+    from services.access_receipt import read_receipt
+    from services.audit_checkpoint import trusted_keys
+
+    click.echo(read_receipt(receipt.read(), trusted_keys(keys)), nl=False)
+
+
 @audit.command("archives")
 def audit_archives() -> None:
     """List the archives of what left the database, and read each to see that it is there and unchanged."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -22,6 +23,9 @@ from services.record_fields import time_text
 BREAK_GLASS = "break-glass"
 
 
+MOST_IN_RECEIPT = 2_000
+
+
 def list_accesses(
     databases: Databases, actor: Actor, *, by_others: bool = False, limit: int = 20, cursor: str | None = None
 ) -> dict[str, Any]:
@@ -31,27 +35,58 @@ def list_accesses(
     The role asked is the auditor's, limited to the one patient: a patient's own role sees nothing of the trail.
     Raises Forbidden, Invalid (cursor), Unavailable.
     """
+    filters = {"patient": actor.patient_id, "by_others": by_others or None}
+    before = None if cursor is None else cursors.decode(filters, cursor, int)[0]
+    accesses = _read(databases, actor, "access_log.read", by_others=by_others, before=before, limit=limit)
+    return {
+        "data": [_shown(row, accesses) for row in accesses.rows],
+        "nextCursor": cursors.encode(filters, accesses.rows[-1]["sequence"]) if accesses.has_more else None,
+    }
+
+
+def accesses_for_receipt(databases: Databases, actor: Actor) -> dict[str, Any]:
+    """``{"data", "isWhole"}``: what ``list_accesses`` shows of others and oneself, the newest ``MOST_IN_RECEIPT``, each
+    with its number in the trail (``sequence``) and its chain hash in hex. Raises Forbidden, Unavailable."""
+    accesses = _read(databases, actor, "access_log.receipt", by_others=False, before=None, limit=MOST_IN_RECEIPT)
+    return {
+        "data": [
+            _shown(row, accesses) | {"sequence": row["sequence"], "hash": bytes(row["hash"]).hex()}
+            for row in accesses.rows
+        ],
+        "isWhole": not accesses.has_more,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Accesses:
+    """Events about one patient, and what they refer to: user → (name, council number), grant → reason."""
+
+    rows: Sequence[Row]
+    has_more: bool
+    people: dict[uuid.UUID, tuple[str, str | None]]
+    reasons: dict[uuid.UUID, str]
+
+
+def _read(
+    databases: Databases, actor: Actor, action: str, *, by_others: bool, before: int | None, limit: int
+) -> _Accesses:
+    """Audited as ``action``."""
     actor.require(Permission.ACCESS_LOG_READ)
     if actor.patient_id is None:
         raise Forbidden("Your account is not linked to a patient. Ask reception to link it.")
-    filters = {"patient": actor.patient_id, "by_others": by_others or None}
-    before = None if cursor is None else cursors.decode(filters, cursor, int)[0]
-    event = Event("access_log.read", "patient", actor.patient_id, patient_id=actor.patient_id, basis="own")
+    event = Event(action, "patient", actor.patient_id, patient_id=actor.patient_id, basis="own")
     try:
         with databases.autocommit(Principal.AUDITOR) as connection, connection.transaction():
             scope = scope_of(connection, [actor.patient_id])
             whose = TrailFilters(other_than_id=actor.user_id if by_others else None)
             rows = page(connection, whose, scope, before=before, limit=limit + 1)
-            shown, has_more = rows[:limit], len(rows) > limit
+            shown = rows[:limit]
             keep_listed(connection, shown, scope)
             people, reasons = _people(connection, shown), grant_reasons(connection, shown)
             write_event(connection, actor, event)
     except psycopg.Error as error:
         raise Unavailable(UNAUDITED) from error
-    return {
-        "data": [_shown(row, people, reasons) for row in shown],
-        "nextCursor": cursors.encode(filters, shown[-1]["sequence"]) if has_more else None,
-    }
+    return _Accesses(shown, len(rows) > limit, people, reasons)
 
 
 def _people(connection: Connection, rows: Sequence[Row]) -> dict[uuid.UUID, tuple[str, str | None]]:
@@ -61,8 +96,8 @@ def _people(connection: Connection, rows: Sequence[Row]) -> dict[uuid.UUID, tupl
     return {user_id: (name, council) for user_id, name, council in found}
 
 
-def _shown(row: Row, people: dict[uuid.UUID, tuple[str, str | None]], reasons: dict[uuid.UUID, str]) -> dict[str, Any]:
-    name, council = people.get(row["actor_id"], (None, None))
+def _shown(row: Row, accesses: _Accesses) -> dict[str, Any]:
+    name, council = accesses.people.get(row["actor_id"], (None, None))
     return {
         "id": str(row["id"]),
         "occurredAt": time_text(row["occurred_at"]),
@@ -74,5 +109,5 @@ def _shown(row: Row, people: dict[uuid.UUID, tuple[str, str | None]], reasons: d
         "entityIds": None if row["entity_ids"] is None else [str(each) for each in row["entity_ids"]],
         "basis": row["basis"],
         "isBreakGlass": row["basis"] == BREAK_GLASS,
-        "reason": reasons.get(row["basis_id"]),
+        "reason": accesses.reasons.get(row["basis_id"]),
     }

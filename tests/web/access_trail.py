@@ -41,6 +41,7 @@ PAGES: dict[tuple[str, str], Expected] = {
     ("POST", f"{ALERT}/review"): row(
         "403 403 403 403 403 403 303 403 403 401", "403 403 403 403 403 403 404 403 403 401"
     ),
+    ("GET", "/me/access-receipt"): row("403 403 403 403 403 403 403 200 200 401"),
     ("GET", "/me"): row("200 200 200 200 200 200 200 200 200 401"),
 }
 FORMS: dict[tuple[str, str], Callable[[dict[str, uuid.UUID]], dict[str, str]]] = {

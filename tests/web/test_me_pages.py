@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import uuid
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from flask import Flask
 from sqlalchemy import select
 
+import cli
 from config import Principal, Settings
-from models import AuditOutbox, Role, Session
+from models import AuditLog, AuditOutbox, Role, Session
 from models.engine import Databases
+from services.audit_checkpoint import public_key
 from services.audit_event import Origin
 from services.field_encryption import field_cipher
 from services.record_create import NewRecord, create_record
@@ -58,6 +62,39 @@ def test_a_patient_finds_their_record_and_who_saw_it(
     assert "Paulo Reis Medicina · CRM-SP 123456 leu os dados de um paciente" in seen
     assert "acesso de emergência: Emergência: Plantão, dor no peito" in seen
     assert "Bia Rocha Recepção leu os dados de um paciente recepção: dados clínicos ocultos" in seen
+
+
+def test_the_receipt_says_who_saw_it_and_is_checked_with_the_public_key_alone(
+    app: Flask, databases: Databases, settings: Settings, cast: Cast, portal: Person, tmp_path: Path
+) -> None:
+    patient = patient_of(portal)
+    reason = 'EMERGENCY: "Dor" & febre < 2 dias\x0b'
+    make_grant(databases, cast.doctor2, patient, minutes_left=5, reason=reason)
+    signed_in(app, databases, cast.doctor2).client.get(f"/api/patients/{patient}")
+    drain_all(databases)
+    browser = signed_in(app, databases, portal)
+    assert 'href="/me/access-receipt" download' in browser.get("/me").get_data(as_text=True)
+    answer = browser.get("/me/access-receipt")
+    assert answer.headers["Content-Disposition"].startswith("attachment; filename=sigilo-accesses-")
+    receipt = tmp_path / "receipt.txt"
+    receipt.write_text(answer.get_data(as_text=True), encoding="utf-8")
+    key = public_key(settings)
+    shown = CliRunner().invoke(cli.main, ["audit", "receipt", str(receipt), "--key", key])
+    assert shown.exit_code == 0, shown.output
+    assert "Paciente: Iris Cordeiro" in shown.stdout
+    assert re.search(
+        r'^\d+\. \d\d/\d\d/\d{4} \d\d:\d\d · Paulo Reis \(Medicina, CRM-SP 123456\) · leu os dados de um paciente · '
+        r'acesso de emergência: Emergência: "Dor" & febre < 2 dias$',
+        shown.stdout, re.MULTILINE,
+    ), shown.stdout  # fmt: skip
+    number, chain = re.findall(r"Evento (\d+) · ([0-9a-f]{64})", shown.stdout)[0]
+    with databases.session(Principal.WORKER) as session:
+        event = session.scalars(select(AuditLog).where(AuditLog.sequence == int(number))).one()
+        assert event.hash.hex() == chain
+    receipt.write_text(answer.get_data(as_text=True).replace("Paulo Reis", "Ana Moura"), encoding="utf-8")
+    forged = CliRunner().invoke(cli.main, ["audit", "receipt", str(receipt), "--key", key])
+    assert (forged.exit_code, forged.stdout) == (1, "")
+    assert "This receipt proves nothing" in forged.stderr
 
 
 def test_ones_own_looks_hide_nobody_elses(app: Flask, databases: Databases, cast: Cast, portal: Person) -> None:

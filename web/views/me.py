@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from flask import Response, request
+from flask import Response, render_template, request
 
-from services.access_log import list_accesses
+from services.access_log import accesses_for_receipt, list_accesses
+from services.access_receipt import sign_receipt
 from services.account_get import get_account
 from services.actor import Actor
 from services.allergy_list import list_allergies
@@ -53,6 +56,19 @@ def me() -> Response:
         )  # fmt: skip
 
 
+def receipt() -> Response:
+    """Who saw one's record as a text file that the clinic signed."""
+    here, actor, now = runtime(), current_actor(), datetime.now(UTC)
+    accesses = accesses_for_receipt(here.databases, actor)
+    text = render_template(
+        "me/receipt.txt", accesses=accesses, patient=actor.name, clinic=here.settings.clinic_name,
+        zone=here.settings.clinic_timezone, now=now,
+    )  # fmt: skip
+    answer = Response(sign_receipt(here.settings, html.unescape(text)), mimetype="text/plain")
+    answer.headers.set("Content-Disposition", "attachment", filename=f"sigilo-accesses-{now:%Y%m%dT%H%M%SZ}.txt")
+    return answer
+
+
 def end_one(session_id: uuid.UUID) -> Any:
     """End a session of one's own; the present one ends like any other, and the next page asks to sign in."""
     with anonymous_work() as session:
@@ -89,5 +105,6 @@ def _own_record(actor: Actor, patient_id: uuid.UUID) -> dict[str, Any]:
 SELF = Guard(Permission.SELF)
 
 routes.add("/me", view=me, guard=SELF)
+routes.add("/me/access-receipt", view=receipt, guard=Guard(Permission.ACCESS_LOG_READ))
 routes.add("/me/sessions/<uuid:session_id>/end", view=end_one, guard=SELF, methods=["POST"])
 routes.add("/me/sessions/end-others", view=end_others, guard=SELF, methods=["POST"])

@@ -1,0 +1,35 @@
+"""A receipt of who saw a patient's record: plain text that the clinic signed, checked anywhere with its public key.
+
+It is a signed note (``services/signed_note.py``) whose first line is ``sigilo-access-receipt/1``. Each access is named
+with its number in the trail and its chain hash, so that an auditor finds it there (``sigilo audit prove NUMBER``). The
+signature says that the clinic stated this; that nothing was left out, no list can prove.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from config import Settings
+from services.audit_checkpoint import signer_of
+from services.errors import Invalid
+from services.signed_note import NoteError, VerifierKey, open_note
+
+FORMAT = "sigilo-access-receipt/1"
+
+
+def sign_receipt(settings: Settings, text: str) -> str:
+    """The note of ``text``, one paragraph or several. What no note may hold (control characters) is left out."""
+    lines = ("".join(sign for sign in line if ord(sign) >= ord(" ")).rstrip() for line in text.strip().split("\n"))
+    return signer_of(settings).sign(f"{FORMAT}\n{chr(10).join(lines)}\n")
+
+
+def read_receipt(note: str, keys: Sequence[VerifierKey]) -> str:
+    """What the receipt says, when one of ``keys`` signed it. Raises Invalid."""
+    try:
+        text = open_note(note, keys)
+    except NoteError as error:
+        raise Invalid(f"This receipt proves nothing: {error}.") from None
+    first, _, rest = text.partition("\n")
+    if first != FORMAT:
+        raise Invalid("This is signed, and no receipt of accesses.")
+    return rest
