@@ -163,7 +163,7 @@ def on_database_error(error: Exception) -> Response:
     cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
     if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError | sqlalchemy.exc.TimeoutError):
         log.error("database_away", exc_info=error)
-        return problem(503, DATABASE_AWAY, name="unavailable", headers={"Retry-After": str(RETRY_SECONDS)})
+        return on_service_error(errors.Unavailable(DATABASE_AWAY))
     if isinstance(cause, psycopg.DataError):
         # Should have been caught when the body was read: the caller is told, and so are we.
         log.error("unstorable_value", exc_info=error)
