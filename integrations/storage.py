@@ -61,11 +61,27 @@ class FolderStorage:
                 yield target
                 target.finish()
                 os.link(partial, self._folder / name)  # unlike a rename, never over another
+                self._keep_names()
             finally:
                 target.close()
                 partial.unlink(missing_ok=True)
         except OSError as error:
             raise StorageUnavailable(type(error).__name__) from error
+
+    def _keep_names(self) -> None:
+        """A power cut must not take the name of what is on the disk already."""
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def names(self, prefix: str) -> list[str]:
+        """Of everything there that begins with ``prefix``, what a killed run left included."""
+        return sorted(path.name for path in self._folder.glob(f"{prefix}*"))
+
+    def remove(self, name: str) -> None:
+        (self._folder / name).unlink(missing_ok=True)
 
     def measure(self, name: str) -> tuple[int, bytes]:
         """Bytes and SHA-256 of what lies there, read to its end. Raises StorageUnavailable."""

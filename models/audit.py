@@ -129,7 +129,8 @@ class AuditArchive(Base):
     """A part of the trail that lies in a file: events ``first`` to ``last``, and what the rest is verified from.
 
     ``hash_before`` and ``hash`` are the chain hashes before the first and of the last event; ``frontier`` that of the
-    Merkle tree over the first ``last`` events, whose root ``note`` signs; ``digest`` the file's SHA-256.
+    Merkle tree over the first ``last`` events, whose root ``note`` signs; ``digest`` the file's SHA-256; ``statement``
+    what signs all of it (``services/audit_start.py``).
     """
 
     __tablename__ = "audit_archives"
@@ -140,6 +141,7 @@ class AuditArchive(Base):
     hash: Mapped[bytes]
     frontier: Mapped[bytes]
     note: Mapped[str]
+    statement: Mapped[str]
     file: Mapped[str]  # its name in the store
     size: Mapped[int] = mapped_column(BigInteger())  # bytes
     digest: Mapped[bytes]

@@ -1,8 +1,9 @@
 """Take the oldest month of the trail out of the database, when it is older than the clinic keeps online.
 
-It is written into a file (``services/audit_file.py``), as gzip, encrypted with age, with a checkpoint of its last event
-beside it; every event is checked on the way, what lies in the file is read back, a row remembers it, and only then the
-partition goes, by a function that lets nothing else go. Dying in between costs a file that nobody refers to.
+It is written into a file (``services/audit_file.py``), as gzip, encrypted with age, with what is signed of it beside
+it: the checkpoint of its last event, and a statement of the archive. Every event is checked on the way, what lies in
+the file is read back, and a row remembers it. A day later it is read again, and the partition goes, by a function that
+lets nothing else go. Dying in between costs a file that nobody refers to, which the next run removes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from typing import IO, Any, cast
 
 import psycopg
-from sqlalchemy import text
+from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
 from config import Principal, Settings
@@ -27,7 +28,7 @@ from services.audit_checkpoint import sign_event, signer_of
 from services.audit_event import SYSTEM, Event, record
 from services.audit_file import FETCH, first_line, line_of
 from services.audit_report import Report
-from services.audit_start import Start, proven_start
+from services.audit_start import HOLD, Archive, Start, proven_start
 from services.audit_tree import keep_nodes
 from services.errors import Conflict, Unavailable
 from services.merkle import Tree
@@ -80,8 +81,27 @@ def _month(partition: str) -> datetime:
     return datetime.strptime(partition[-6:], "%Y%m").replace(tzinfo=UTC)
 
 
-def is_archived(session: Session, last: int) -> bool:
-    return session.get(AuditArchive, last) is not None
+def archive_of(session: Session, last: int) -> AuditArchive | None:
+    return session.get(AuditArchive, last)
+
+
+def refuse_changed(settings: Settings, archive: AuditArchive) -> None:
+    """Read the file to its end, a moment before the database forgets what is in it. Raises Unavailable."""
+    try:
+        found = FolderStorage(settings.archive_folder).measure(archive.file)
+    except StorageUnavailable as error:
+        raise Unavailable(f"The archive can't be read, so nothing leaves the database: {error}.") from error
+    if found != (archive.size, archive.digest):
+        raise Unavailable("What was written into the archive is not what lies there.")
+
+
+def remove_leftovers(session: Session, settings: Settings, partition: str) -> None:
+    """What runs that died left of this partition, and no row refers to."""
+    storage = FolderStorage(settings.archive_folder)
+    named = set(session.scalars(select(AuditArchive.file)))
+    for name in storage.names(partition):
+        if not any(name.startswith(file.removesuffix(ENDING)) for file in named):
+            storage.remove(name)
 
 
 def write_archive(settings: Settings, partition: str) -> Written:
@@ -91,6 +111,7 @@ def write_archive(settings: Settings, partition: str) -> Written:
     storage = FolderStorage(settings.archive_folder)
     with psycopg.connect(settings.url_for(Principal.WORKER), connect_timeout=10) as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        connection.execute(HOLD)
         connection.execute(TEXT_SETTINGS)
         start, wrong = proven_start(connection, [signer_of(settings).own_key])
         if wrong:
@@ -138,18 +159,25 @@ def _written(name: str, target: Writing, start: Start, check: ChainCheck, moment
 
 
 def remember(session: Session, settings: Settings, written: Written) -> None:
-    """Sign the archive's last event, lay the note beside the file, and keep the row.
+    """Sign the archive's last event and the archive, lay both beside the file, and keep the row.
 
     Raises Conflict when what was signed is not what was written, Unavailable when the note can't be stored.
     """
     signed: AuditCheckpoint = sign_event(session, signer_of(settings), written.last)
     if (signed.hash, signed.root) != (written.head, written.tree.root()):
         raise Conflict(f"The archive up to event {written.last} is not what was signed: run `sigilo audit verify`.")
-    _lay_beside(settings, written.file, signed.note)
-    session.add(
-        AuditArchive(
-            first=written.start.sequence + 1, last=written.last, hash_before=written.start.head, hash=written.head,
-            frontier=written.tree.packed(), note=signed.note, file=written.file, size=written.size,
+    first, root = written.start.sequence + 1, written.tree.root()
+    archive = Archive(
+        first, written.last, written.start.head, written.head, root, written.file, written.size, written.digest
+    )
+    statement = signer_of(settings).sign(archive.text())
+    _lay_beside(settings, written.file, ".checkpoint", signed.note)
+    _lay_beside(settings, written.file, ".statement", statement)
+    # Without the columns that are the database's own to fill.
+    session.execute(
+        insert(AuditArchive).values(
+            first=first, last=written.last, hash_before=written.start.head, hash=written.head,
+            frontier=written.tree.packed(), note=signed.note, statement=statement, file=written.file, size=written.size,
             digest=written.digest, sealed_from=written.sealed_from, sealed_to=written.sealed_to,
         )
     )  # fmt: skip
@@ -157,13 +185,13 @@ def remember(session: Session, settings: Settings, written: Written) -> None:
     record(session, SYSTEM, Event("trail.archive", "audit_event"))
 
 
-def _lay_beside(settings: Settings, file: str, note: str) -> None:
-    """The checkpoint beside the archive, so that both can be carried away together."""
+def _lay_beside(settings: Settings, file: str, ending: str, note: str) -> None:
+    """What is signed, beside the archive, so that all can be carried away together."""
     try:
-        with FolderStorage(settings.archive_folder).writing(file.removesuffix(ENDING) + ".checkpoint") as target:
+        with FolderStorage(settings.archive_folder).writing(file.removesuffix(ENDING) + ending) as target:
             target.write(note.encode())
     except StorageUnavailable as error:
-        raise Unavailable(f"The checkpoint of the archive can't be written: {error}.") from error
+        raise Unavailable(f"What is signed of the archive can't be written: {error}.") from error
 
 
 def drop_partition(session: Session, partition: str) -> None:

@@ -25,8 +25,10 @@ from config import Settings, decode_key
 from models import AuditCheckpoint, AuditLog
 from models.engine import driver_connection
 from services.audit_chain import HASH_BYTES
+from services.audit_start import proven_start
 from services.audit_tree import Head, grow, start_of
 from services.errors import Conflict, Invalid
+from services.merkle import Tree
 from services.signed_note import NoteError, Signer, VerifierKey, open_note
 
 PATH = "/audit-chain"
@@ -42,6 +44,7 @@ SIGN_DUE = f"""
         (SELECT created_at < now() - interval '30 seconds' FROM audit_checkpoints ORDER BY sequence DESC LIMIT 1), TRUE)
 """
 CHAIN = "chain-hash "
+MOST_LOOKED_AT = 100  # rows that somebody else may have put on top of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,17 +167,15 @@ def is_ours(row: AuditCheckpoint, key: VerifierKey) -> bool:
 
 
 def _start(session: Session, key: VerifierKey, size: int) -> Head:
-    """Where the tree can grow on from: the newest checkpoint of ours below ``size``. Whatever else lies in the table is
-    nobody's word, and the tree is laid from the beginning rather than over it."""
-    newest = session.scalars(
-        select(AuditCheckpoint)
-        .where(AuditCheckpoint.sequence < size)
-        .order_by(AuditCheckpoint.sequence.desc())
-        .limit(1)
-    ).one_or_none()
-    if newest is None or not is_ours(newest, key):
-        return Head()
-    return start_of(newest.sequence, newest.hash, newest.root, newest.frontier) or Head()
+    """Where the tree can grow on from: the newest checkpoint of ours below ``size``, or else what was archived.
+    Whatever else lies in the table is nobody's word, and the tree is laid from the beginning rather than over it."""
+    earlier = select(AuditCheckpoint).where(AuditCheckpoint.sequence < size)
+    for row in session.scalars(earlier.order_by(AuditCheckpoint.sequence.desc()).limit(MOST_LOOKED_AT)):
+        start = start_of(row.sequence, row.hash, row.root, row.frontier) if is_ours(row, key) else None
+        if start is not None:
+            return start
+    archived, _ = proven_start(driver_connection(session), [key])
+    return Head(archived.tree or Tree(), archived.head)
 
 
 def _hash(text: str) -> bytes | None:

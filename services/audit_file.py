@@ -29,7 +29,7 @@ from services.audit_chain_check import ChainCheck, SealedEvent
 from services.audit_event import SYSTEM, Event
 from services.audit_read import write_event
 from services.audit_report import Progress
-from services.audit_start import Start, online_start
+from services.audit_start import HOLD, Start, online_start
 from services.errors import Invalid
 from services.merkle import Tree
 
@@ -56,6 +56,7 @@ def write_file(settings: Settings, path: Path, *, progress: Progress | None = No
         write_event(connection, SYSTEM, Event("trail.export", "audit_event"))
         connection.commit()
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        connection.execute(HOLD)
         connection.execute(TEXT_SETTINGS)
         start = online_start(connection)
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # a file with the name is a whole one

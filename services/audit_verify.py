@@ -17,13 +17,14 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from config import Principal, Settings
+from integrations.storage import FolderStorage
 from services.audit_chain import TEXT_SETTINGS
 from services.audit_chain_check import ChainCheck, SealedEvent, sealed_event
 from services.audit_checkpoint import signer_of, trusted_keys
 from services.audit_file import TRAIL, begin, events, opened
 from services.audit_report import Problem, Progress, Report, missing
 from services.audit_signed import SignedStatements, notes_in
-from services.audit_start import proven_start
+from services.audit_start import HOLD, proven_start
 from services.errors import Invalid
 from services.signed_note import VerifierKey
 
@@ -47,7 +48,8 @@ def verify(
     trusted = trusted_keys(keys) or [signer_of(settings).own_key]
     notes = notes_in(checkpoint)
     with psycopg.connect(settings.url_for(Principal.AUDITOR), connect_timeout=10) as connection:
-        return verify_trail(connection, trusted, notes=notes, progress=progress)
+        archives = FolderStorage(settings.archive_folder)
+        return verify_trail(connection, trusted, notes=notes, archives=archives, progress=progress)
 
 
 def verify_trail(
@@ -55,17 +57,19 @@ def verify_trail(
     keys: Sequence[VerifierKey],
     *,
     notes: Sequence[str] = (),
+    archives: FolderStorage | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Verify the trail that ``connection`` (not in autocommit) sees, in one read-only snapshot.
 
     ``notes`` are checkpoints kept elsewhere. The checkpoints in the database are checked too, but prove less: whoever
-    can rewrite the trail can delete them.
+    can rewrite the trail can delete them. ``archives``: where the files of what left the database should lie.
     """
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    connection.execute(HOLD)
     connection.execute(TEXT_SETTINGS)
     report = Report()
-    start, wrong = proven_start(connection, keys)
+    start, wrong = proven_start(connection, keys, archives)
     for text in wrong:
         report.add(Problem("archive", start.sequence + 1, text))
     report.archived = start.sequence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import structlog
@@ -10,17 +11,20 @@ from celery import shared_task
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from config import Principal
+from config import Principal, Settings
+from integrations.storage import FolderStorage
 from observability.task_metrics import EVENTS_SEALED
 from services.audit_archive import (
+    archive_of,
     drop_partition,
     due_partition,
-    is_archived,
     last_event,
+    refuse_changed,
     remember,
+    remove_leftovers,
     write_archive,
 )
-from services.audit_checkpoint import SIGN_DUE, signer_of, write_checkpoint
+from services.audit_checkpoint import SIGN_DUE, sign_event, signer_of, write_checkpoint
 from services.audit_drain import BATCH, ensure_partitions
 from services.audit_drain import drain as seal
 from services.audit_findings import note_findings
@@ -33,6 +37,7 @@ from tasks.runtime import settings
 
 DRAIN_SECONDS = 20.0
 MOST_LOGGED = 10
+A_DAY = timedelta(hours=20)  # as the database has it, with room for a run that begins late
 
 log = structlog.get_logger()
 
@@ -107,7 +112,8 @@ def verify(self: BaseTask) -> int:
     key = signer_of(here).own_key
     with psycopg.connect(here.url_for(Principal.WORKER), connect_timeout=10) as connection:
         newest = newest_kept(here, key)
-        report = verify_trail(connection, [key], notes=[newest] if newest else [])
+        archives = FolderStorage(here.archive_folder)
+        report = verify_trail(connection, [key], notes=[newest] if newest else [], archives=archives)
     with self.transaction() as session:
         note_findings(session, report)
     if not report.is_intact:
@@ -119,25 +125,39 @@ def verify(self: BaseTask) -> int:
 
 @shared_task(name=ARCHIVE, bind=True)  # type: ignore[untyped-decorator]
 def archive(self: BaseTask) -> int:
-    """Take what is older than the clinic keeps online into archives, a month after the other, each in transactions of
-    its own; gives how many events left the database."""
+    """Write the oldest month into an archive when it is older than the clinic keeps online, and let it leave the
+    database a day later; gives how many events left."""
     here = settings()
     gone = 0
     while True:
         with self.transaction() as session:
             partition = due_partition(session, here)
             last = None if partition is None else last_event(session, partition)
-            is_written = last is None or is_archived(session, last)
+            kept = None if last is None else archive_of(session, last)
         if partition is None:
             return gone
-        if not is_written:
+        if last is not None and kept is None:
             if not here.backup_age_recipient:
                 log.warning("the trail is not archived: BACKUP_AGE_RECIPIENT is not set", partition=partition)
                 return gone
-            written = write_archive(here, partition)
-            with self.transaction() as session:
-                remember(session, here, written)
-            gone += written.last - written.start.sequence
+            _write(self, here, partition, last)
+            return gone  # the month is the database's for another day
+        if kept is not None:
+            if kept.created_at > datetime.now(UTC) - A_DAY:
+                return gone
+            refuse_changed(here, kept)
         with self.transaction() as session:
             drop_partition(session, partition)
-        log.info("archived", partition=partition, last=last)
+        gone += 0 if kept is None else kept.last - kept.first + 1
+        log.info("left the database", partition=partition, last=last)
+
+
+def _write(task: BaseTask, here: Settings, partition: str, last: int) -> None:
+    """What can't be signed is not written first."""
+    with task.transaction() as session:
+        remove_leftovers(session, here, partition)
+        sign_event(session, signer_of(here), last)
+    written = write_archive(here, partition)
+    with task.transaction() as session:
+        remember(session, here, written)
+    log.info("archived", partition=partition, last=last)

@@ -12,8 +12,13 @@ WORKER, AUDITOR, MIGRATOR, BACKUP, STAFF = (
     "sigilo_worker", "sigilo_auditor", "sigilo_migrator", "sigilo_backup", "sigilo_staff",
 )  # fmt: skip
 
-# Runs as its owner, for no role of the application may drop anything. It drops the oldest partition alone, when its
-# month ended a year ago at least, and only when it holds exactly what an archive says: looked up by the index, so it
+WRITTEN = (
+    "first, last, hash_before, hash, frontier, note, statement, file, size, digest, sealed_from, sealed_to"
+)
+
+# Runs as its owner, for no role of the application may drop anything. It drops the oldest partition alone, never the
+# one that the trail goes on from, when its month ended a year ago at least, and only when it holds exactly what an
+# archive says that is a day old: whoever looks at the trail every night sees it first. Looked up by the index, so it
 # takes as long for a million events as for one. An empty month needs no archive.
 DROP = """
 CREATE FUNCTION audit_trail_drop_archived(partition_name text) RETURNS void
@@ -42,6 +47,12 @@ BEGIN
         IF archive.first IS DISTINCT FROM first_one OR archive.hash IS DISTINCT FROM head.hash THEN
             RAISE EXCEPTION '% has no archive of what it holds', partition_name;
         END IF;
+        IF archive.created_at > now() - interval '20 hours' THEN
+            RAISE EXCEPTION 'the archive of % is not a day old', partition_name;
+        END IF;
+        IF head.sequence = (SELECT t.sequence FROM public.audit_trail t ORDER BY t.sequence DESC LIMIT 1) THEN
+            RAISE EXCEPTION '% holds the newest event, which the next one follows from', partition_name;
+        END IF;
         UPDATE public.audit_archives SET dropped_at = now() WHERE last = head.sequence;
     END IF;
     EXECUTE format('ALTER TABLE public.audit_trail DETACH PARTITION public.%I', partition_name);
@@ -60,6 +71,7 @@ def upgrade() -> None:
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("frontier", sa.LargeBinary(), nullable=False),
         sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("statement", sa.Text(), nullable=False),
         sa.Column("file", sa.Text(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
@@ -75,7 +87,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("last", name=op.f("pk_audit_archives")),
     )
-    op.execute(f"GRANT SELECT, INSERT ON audit_archives TO {WORKER}")
+    # Since when it is there is the database's word, and when its partition went that of the function.
+    op.execute(f"GRANT SELECT, INSERT ({WRITTEN}) ON audit_archives TO {WORKER}")
     op.execute(f"GRANT SELECT ON audit_archives TO {AUDITOR}, {BACKUP}, {STAFF}")
     op.execute("ALTER TABLE audit_archives ENABLE ROW LEVEL SECURITY")
     op.execute("ALTER TABLE audit_archives FORCE ROW LEVEL SECURITY")

@@ -11,12 +11,13 @@ from sqlalchemy.exc import DBAPIError
 from config import Principal, Settings
 from models.engine import Databases
 from services.audit_archive import (
-    Written,
+    archive_of,
     drop_partition,
     due_partition,
-    is_archived,
     last_event,
+    refuse_changed,
     remember,
+    remove_leftovers,
     write_archive,
 )
 from services.audit_archive_list import check_archives
@@ -29,6 +30,7 @@ from tests.audit.trail import LONG_AGO, as_superuser, drain_all, write_events, w
 
 pytestmark = pytest.mark.database
 
+MARCH = "audit_trail_p201903"
 IDENTITY = pyrage.x25519.Identity.generate()
 PARTITIONS = """
     SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -57,17 +59,23 @@ def partitions(superuser: str) -> list[str]:
         return [row[0] for row in connection.execute(PARTITIONS)]
 
 
-def archive_one(databases: Databases, settings: Settings) -> str:
-    """As the task does; gives the partition."""
+def archive_one(databases: Databases, settings: Settings, superuser: str) -> str:
+    """As the task does on two days; gives the partition."""
     with databases.session(Principal.WORKER) as session:
         partition = due_partition(session, settings)
     assert partition is not None
     written = write_archive(settings, partition)
     with databases.session(Principal.WORKER) as session:
         remember(session, settings, written)
+    a_day_passes(superuser)
     with databases.session(Principal.WORKER) as session:
         drop_partition(session, partition)
     return partition
+
+
+def a_day_passes(superuser: str) -> None:
+    with as_superuser(superuser) as connection:
+        connection.execute("UPDATE audit_archives SET created_at = created_at - interval '1 day'")
 
 
 def sign(databases: Databases, settings: Settings, to: Path) -> Path:
@@ -80,7 +88,7 @@ def test_months_leave_one_after_the_other_and_the_trail_still_verifies(
     old_trail: Databases, old_settings: Settings, superuser: str, tmp_path: Path
 ) -> None:
     outside = sign(old_trail, old_settings, tmp_path / "checkpoint.txt")
-    assert [archive_one(old_trail, old_settings), archive_one(old_trail, old_settings)] == [
+    assert [archive_one(old_trail, old_settings, superuser), archive_one(old_trail, old_settings, superuser)] == [
         "audit_trail_p201903", "audit_trail_p201904",
     ]  # fmt: skip
     assert not {"audit_trail_p201903", "audit_trail_p201904"} & set(partitions(superuser))
@@ -94,10 +102,10 @@ def test_months_leave_one_after_the_other_and_the_trail_still_verifies(
 
 
 def test_archives_verify_by_themselves_and_with_what_follows(
-    old_trail: Databases, old_settings: Settings, tmp_path: Path
+    old_trail: Databases, old_settings: Settings, superuser: str, tmp_path: Path
 ) -> None:
     for _ in LONG_AGO:
-        archive_one(old_trail, old_settings)
+        archive_one(old_trail, old_settings, superuser)
     folder = tmp_path / "archives"
     march, april = sorted(folder.glob("*.age"))
     keys, identity = [public_key(old_settings)], str(IDENTITY)
@@ -120,12 +128,12 @@ def _beside(archive: Path) -> Path:
 
 
 def test_proofs_of_what_is_left_reach_over_what_was_archived(
-    old_trail: Databases, old_settings: Settings, tmp_path: Path
+    old_trail: Databases, old_settings: Settings, superuser: str, tmp_path: Path
 ) -> None:
     sign(old_trail, old_settings, tmp_path / "before.txt")
     before = {sequence: prove(old_settings, str(sequence)) for sequence in (346, 365)}
     for _ in LONG_AGO:
-        archive_one(old_trail, old_settings)
+        archive_one(old_trail, old_settings, superuser)
     for sequence, proof in before.items():
         assert prove(old_settings, str(sequence)) == proof
         assert check_proof(proof, trusted_keys([public_key(old_settings)])).sequence == sequence
@@ -143,7 +151,9 @@ def test_proofs_of_what_is_left_reach_over_what_was_archived(
         "DELETE FROM audit_archives",
         "DELETE FROM audit_archives WHERE first = 1",
         "UPDATE audit_archives SET hash = sha256('x') WHERE last = 345",
-        "UPDATE audit_archives SET note = (SELECT note FROM audit_archives WHERE first = 1) WHERE last = 345",
+        "UPDATE audit_archives SET statement = (SELECT statement FROM audit_archives WHERE first = 1) WHERE last = 345",
+        "UPDATE audit_archives SET digest = sha256('x') WHERE last = 345",
+        "UPDATE audit_archives SET file = 'other' WHERE last = 345",
         "UPDATE audit_archives SET frontier = sha256('x') || substr(frontier, 33) WHERE last = 345",
         "UPDATE audit_archives SET first = 300 WHERE last = 345",
         "DELETE FROM audit_trail WHERE sequence = 346",
@@ -153,10 +163,46 @@ def test_security_29_what_a_superuser_does_to_archives_is_found(
     old_trail: Databases, old_settings: Settings, superuser: str, statement: str
 ) -> None:
     for _ in LONG_AGO:
-        archive_one(old_trail, old_settings)
+        archive_one(old_trail, old_settings, superuser)
     with as_superuser(superuser) as connection:
         connection.execute(statement)
     assert not verify(old_settings).is_intact
+
+
+FROM_A_CHECKPOINT = """
+    INSERT INTO audit_archives (
+        first, last, hash_before, hash, frontier, note, statement, file, size, digest, sealed_from, sealed_to,
+        dropped_at
+    ) SELECT 1, sequence, decode(repeat('00', 32), 'hex'), hash, frontier, note, note, 'x', 1, sha256('x'),
+        now(), now(), now()
+    FROM audit_checkpoints ORDER BY sequence LIMIT 1
+"""
+
+
+def test_security_29_no_checkpoint_passes_for_an_archive(
+    old_trail: Databases, old_settings: Settings, superuser: str, tmp_path: Path
+) -> None:
+    """There is one for nearly every event, signed by our key: whoever deletes the beginning has them at hand."""
+    sign(old_trail, old_settings, tmp_path / "first.txt")
+    write_events(old_trail, 5)
+    drain_all(old_trail)
+    later = sign(old_trail, old_settings, tmp_path / "later.txt")
+    with as_superuser(superuser) as connection:
+        connection.execute(FROM_A_CHECKPOINT)
+        connection.execute("DELETE FROM audit_trail WHERE sequence <= 365")
+    report = verify(old_settings, checkpoint=later)
+    assert {problem.kind for problem in report.problems} >= {"archive", "missing"}
+
+
+def test_an_archive_that_is_gone_is_no_archive(
+    old_trail: Databases, old_settings: Settings, superuser: str
+) -> None:
+    archive_one(old_trail, old_settings, superuser)
+    assert verify(old_settings).is_intact
+    [file] = old_settings.archive_folder.glob("*.age")
+    file.unlink()
+    report = verify(old_settings)
+    assert [problem.kind for problem in report.problems] == ["archive"]
 
 
 def test_what_does_not_hold_together_is_not_archived(
@@ -165,7 +211,7 @@ def test_what_does_not_hold_together_is_not_archived(
     with as_superuser(superuser) as connection:
         connection.execute("UPDATE audit_trail SET action = 'nothing.happened' WHERE sequence = 7")
     with pytest.raises(Conflict, match=r"Event 7 .* Nothing was archived"):
-        archive_one(old_trail, old_settings)
+        archive_one(old_trail, old_settings, superuser)
     assert "audit_trail_p201903" in partitions(superuser)
     assert list(old_settings.archive_folder.glob("*.age")) == []
 
@@ -174,34 +220,57 @@ def test_without_a_recipient_or_a_place_nothing_leaves(
     old_trail: Databases, old_settings: Settings, superuser: str, tmp_path: Path
 ) -> None:
     with pytest.raises(Invalid, match="age1"):
-        archive_one(old_trail, old_settings.model_copy(update={"backup_age_recipient": ""}))
+        archive_one(old_trail, old_settings.model_copy(update={"backup_age_recipient": ""}), superuser)
     (tmp_path / "full").write_text("a file where the folder should be")
     with pytest.raises(Unavailable):
-        archive_one(old_trail, old_settings.model_copy(update={"audit_archives": f"file://{tmp_path}/full"}))
+        archive_one(old_trail, old_settings.model_copy(update={"audit_archives": f"file://{tmp_path}/full"}), superuser)
     assert "audit_trail_p201903" in partitions(superuser)
 
 
-def test_a_run_that_died_before_the_drop_goes_on_with_it(
+def test_a_run_that_died_leaves_nothing_that_stays(
     old_trail: Databases, old_settings: Settings, superuser: str
 ) -> None:
-    written = write_archive(old_settings, "audit_trail_p201903")  # and died: nobody refers to this file
-    again = write_archive_a_second_later(old_settings, written.file)
+    lost = write_archive(old_settings, MARCH)  # and died: nobody refers to this file
+    (old_settings.archive_folder / f"{MARCH}-x.trail.gz.age.77.partial").touch()
     with old_trail.session(Principal.WORKER) as session:
-        remember(session, old_settings, again)
-    with old_trail.session(Principal.WORKER) as session:  # died once more; the row says where to go on
-        assert due_partition(session, old_settings) == "audit_trail_p201903"
-        assert is_archived(session, last_event(session, "audit_trail_p201903") or 0)
-        drop_partition(session, "audit_trail_p201903")
-    assert verify(old_settings).is_intact
+        remove_leftovers(session, old_settings, MARCH)
+    assert old_settings.archive_folder.exists() and not list(old_settings.archive_folder.iterdir())
+    written = write_archive(old_settings, MARCH)
+    with old_trail.session(Principal.WORKER) as session:
+        remember(session, old_settings, written)
+    with old_trail.session(Principal.WORKER) as session:
+        remove_leftovers(session, old_settings, MARCH)  # what a row refers to stays
+        kept = archive_of(session, last_event(session, MARCH) or 0)
+        assert kept is not None and kept.file == written.file
+        refuse_changed(old_settings, kept)
+        assert len(list(old_settings.archive_folder.iterdir())) == 3
+        (old_settings.archive_folder / kept.file).write_bytes(b"x")
+        with pytest.raises(Unavailable):
+            refuse_changed(old_settings, kept)
+    assert lost.digest != written.digest
 
 
-def write_archive_a_second_later(settings: Settings, than: str) -> Written:
-    """Files are named by the second, and none takes another's place."""
-    while True:
-        try:
-            return write_archive(settings, "audit_trail_p201903")
-        except Unavailable:
-            assert (settings.archive_folder / than).exists()
+def test_an_archive_is_a_day_old_before_its_month_leaves(
+    old_trail: Databases, old_settings: Settings, superuser: str
+) -> None:
+    written = write_archive(old_settings, MARCH)
+    with old_trail.session(Principal.WORKER) as session:
+        remember(session, old_settings, written)
+    with pytest.raises(DBAPIError, match="not a day old"), old_trail.session(Principal.WORKER) as session:
+        drop_partition(session, MARCH)
+    with pytest.raises(DBAPIError, match="permission denied"), old_trail.session(Principal.WORKER) as session:
+        session.connection().exec_driver_sql(FORGED.replace("sealed_to)", "sealed_to, created_at)") + ", '2020-01-01'")
+
+
+def test_what_the_trail_goes_on_from_stays(trail: Databases, old_settings: Settings, superuser: str) -> None:
+    """Of an installation that was idle for years: its next event is not number 1 again."""
+    write_old_events(trail, superuser, (30, 5))
+    archive_one(trail, old_settings, superuser)
+    with pytest.raises(DBAPIError, match="holds the newest event"):
+        archive_one(trail, old_settings, superuser)
+    write_events(trail, 3)
+    drain_all(trail)
+    assert verify(old_settings).head == 35 + 3 + 2  # and that two months were archived
 
 
 @pytest.mark.parametrize(
@@ -223,17 +292,28 @@ def test_the_database_drops_nothing_else(
 
 FORGED = """
     INSERT INTO audit_archives
-        (first, last, hash_before, hash, frontier, note, file, size, digest, sealed_from, sealed_to)
-    SELECT 1, 300, sha256(''), sha256('x'), sha256(''), '', '', 1, sha256(''), now(), now()
+        (first, last, hash_before, hash, frontier, note, statement, file, size, digest, sealed_from, sealed_to)
+    SELECT 1, 300, sha256(''), sha256('x'), sha256(''), '', '', '', 1, sha256(''), now(), now()
 """
 
 
-def test_a_forged_row_lets_no_partition_go(old_trail: Databases, superuser: str) -> None:
+def test_a_forged_row_lets_no_partition_go(
+    old_trail: Databases, old_settings: Settings, superuser: str
+) -> None:
     with old_trail.session(Principal.WORKER) as session:
         session.connection().exec_driver_sql(FORGED)
         with pytest.raises(DBAPIError, match="has no archive"):
-            drop_partition(session, "audit_trail_p201903")
+            drop_partition(session, MARCH)
         session.rollback()
+    # With the true hash, and a day of patience: what the worker may read and write. It is found, for nobody signed it.
+    with as_superuser(superuser) as connection:
+        hashed = "(SELECT hash FROM audit_trail WHERE sequence = 300)"
+        connection.execute(FORGED.replace("sha256('x')", hashed, 1))
+    a_day_passes(superuser)
+    with old_trail.session(Principal.WORKER) as session:
+        drop_partition(session, MARCH)
+    report = verify(old_settings)
+    assert {problem.kind for problem in report.problems} >= {"archive", "missing"}
 
 
 def test_what_is_young_stays_whatever_is_asked(trail: Databases, trail_settings: Settings, superuser: str) -> None:
@@ -244,9 +324,11 @@ def test_what_is_young_stays_whatever_is_asked(trail: Databases, trail_settings:
         drop_partition(session, youngest)
 
 
-def test_an_archive_that_is_gone_or_changed_is_named(old_trail: Databases, old_settings: Settings) -> None:
+def test_an_archive_that_is_gone_or_changed_is_named(
+    old_trail: Databases, old_settings: Settings, superuser: str
+) -> None:
     for _ in LONG_AGO:
-        archive_one(old_trail, old_settings)
+        archive_one(old_trail, old_settings, superuser)
     march, april = sorted(old_settings.archive_folder.glob("*.age"))
     march.unlink()
     april.write_bytes(april.read_bytes() + b"x")

@@ -21,7 +21,7 @@ LEFT_ENGLISH = {
     "The archive can't be written: %(error)s.",
     "The archive up to event %(written)s is not what was signed: run `sigilo audit verify`.",
     "The checkpoint of event %(sequence)s is none of ours with a tree: run `sigilo audit verify`.",
-    "The checkpoint of the archive can't be written: %(error)s.",
+    "What is signed of the archive can't be written: %(error)s.",
     "Event %(newest)s was signed before with another hash: run `sigilo audit verify`.",
     "Event %(gone)s was signed and is gone: run `sigilo audit verify`.",
     "Event %(tree)s does not match its hash, so nothing was signed: run `sigilo audit verify`.",
