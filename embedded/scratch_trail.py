@@ -17,6 +17,7 @@ from migrations.roles import ensure_database, ensure_ownership
 from migrations.run import upgrade
 from models.engine import make_engine
 
+FEWEST = 5  # so that there is something before and behind what is edited
 MOST_COPIED = 200_000  # events, the first that are online: enough to show it, and seconds instead of hours
 TABLES = ("audit_archives", "audit_checkpoints")
 BOUNDS = """
@@ -36,9 +37,12 @@ def scratch_trail(settings: Settings, superuser_url: str) -> Iterator[tuple[Sett
     with psycopg.connect(superuser_url, autocommit=True) as source:
         if source.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() != (True,):
             raise EmbeddedError("this takes a superuser of PostgreSQL: only one can edit the trail at all")
+        _drop_leftovers(source)
         ensure_database(source, name)
         try:
             with psycopg.connect(url, autocommit=True) as target:
+                if target.info.dbname != name:  # a URL may name its database in a way that wins over ours
+                    raise EmbeddedError("this URL leads to its own database whatever is asked for: name it plainly")
                 ensure_ownership(target)
             engine = make_engine(with_role(url, Principal.MIGRATOR.role), pool_size=1)
             upgrade(engine)
@@ -51,6 +55,12 @@ def scratch_trail(settings: Settings, superuser_url: str) -> Iterator[tuple[Sett
             source.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+def _drop_leftovers(source: Connection) -> None:
+    """Of runs that were killed: each is a copy of who saw whom."""
+    for (name,) in source.execute("SELECT datname FROM pg_database WHERE datname LIKE 'sigilo_tamper_%'").fetchall():
+        source.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
 def _copy(source: Connection, target: Connection) -> None:
     there = {row[0] for row in target.execute(BOUNDS).fetchall()}
     for name, bounds in source.execute(BOUNDS).fetchall():
@@ -61,8 +71,8 @@ def _copy(source: Connection, target: Connection) -> None:
         (MOST_COPIED,),
     ).fetchone()
     last = row[0] if row is not None else None
-    if last is None:
-        raise EmbeddedError("the trail is empty: look at a record first, and wait a few seconds")
+    if row is None or last is None or row[1] < FEWEST:
+        raise EmbeddedError(f"the trail has fewer than {FEWEST} events: look at some records first, and wait a little")
     for table in (*TABLES, "audit_trail"):
         columns = _columns(source, table)
         number = "last" if table == "audit_archives" else "sequence"

@@ -40,6 +40,7 @@ WORDS = {
         {
             RuleKey.MANY_PATIENTS: "Muitos pacientes em pouco tempo",
             RuleKey.MANY_LISTED: "Muitos pacientes em listas e buscas",
+            RuleKey.RECORDS_LISTED: "Registros de muitos pacientes em listas e buscas",
             RuleKey.AT_NIGHT: "Acessos à noite",
             RuleKey.FAMILY_NAME: "Paciente com o sobrenome de quem acessou",
             RuleKey.COLLEAGUE: "Paciente que trabalha na clínica",
@@ -65,6 +66,7 @@ WORDS = {
         {
             RuleKey.MANY_PATIENTS: "Many patients in a short time",
             RuleKey.MANY_LISTED: "Many patients in lists and searches",
+            RuleKey.RECORDS_LISTED: "Records of many patients in lists and searches",
             RuleKey.AT_NIGHT: "Accesses at night",
             RuleKey.FAMILY_NAME: "A patient with the reader's family name",
             RuleKey.COLLEAGUE: "A patient who works at the clinic",

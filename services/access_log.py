@@ -23,7 +23,7 @@ from services.record_fields import time_text
 BREAK_GLASS = "break-glass"
 
 
-MOST_IN_RECEIPT = 2_000
+MOST_IN_RECEIPT = 1_000
 
 
 def list_accesses(
@@ -61,6 +61,7 @@ def accesses_for_receipt(databases: Databases, actor: Actor) -> dict[str, Any]:
 class _Accesses:
     """Events about one patient, and what they refer to: user → (name, council number), grant → reason."""
 
+    reader_id: uuid.UUID
     rows: Sequence[Row]
     has_more: bool
     people: dict[uuid.UUID, tuple[str, str | None]]
@@ -86,7 +87,7 @@ def _read(
             write_event(connection, actor, event)
     except psycopg.Error as error:
         raise Unavailable(UNAUDITED) from error
-    return _Accesses(shown, len(rows) > limit, people, reasons)
+    return _Accesses(actor.user_id, shown, len(rows) > limit, people, reasons)
 
 
 def _people(connection: Connection, rows: Sequence[Row]) -> dict[uuid.UUID, tuple[str, str | None]]:
@@ -103,6 +104,7 @@ def _shown(row: Row, accesses: _Accesses) -> dict[str, Any]:
         "occurredAt": time_text(row["occurred_at"]),
         "action": row["action"],
         "outcome": row["outcome"],
+        "isOwn": row["actor_id"] == accesses.reader_id,
         "actor": {"name": name, "role": row["actor_role"], "council": council},
         "entityType": row["entity_type"],
         "entityId": None if row["entity_id"] is None else str(row["entity_id"]),

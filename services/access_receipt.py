@@ -18,9 +18,14 @@ FORMAT = "sigilo-access-receipt/1"
 
 
 def sign_receipt(settings: Settings, text: str) -> str:
-    """The note of ``text``, one paragraph or several. What no note may hold (control characters) is left out."""
-    lines = ("".join(sign for sign in line if ord(sign) >= ord(" ")).rstrip() for line in text.strip().split("\n"))
-    return signer_of(settings).sign(f"{FORMAT}\n{chr(10).join(lines)}\n")
+    """The note of ``text``, one paragraph or several."""
+    return signer_of(settings).sign(f"{FORMAT}\n{text.strip()}\n")
+
+
+def one_line(said: str) -> str:
+    """What somebody typed, as it may stand within a line that the clinic signs: a name or a reason that brings line
+    breaks along, or signs that turn the direction of what follows, could pass for more lines than there are."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in said).split())
 
 
 def read_receipt(note: str, keys: Sequence[VerifierKey]) -> str:

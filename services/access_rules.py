@@ -25,6 +25,7 @@ class RuleKey(StrEnum):
 
     MANY_PATIENTS = "many_patients"
     MANY_LISTED = "many_listed"
+    RECORDS_LISTED = "records_listed"
     AT_NIGHT = "at_night"
     FAMILY_NAME = "family_name"
     COLLEAGUE = "colleague"
@@ -39,6 +40,7 @@ class Counts(StrEnum):
 
     PATIENTS = "patients"  # whose data were opened
     LISTED = "listed"  # patients that lists and searches named
+    OF_RECORDS = "of_records"  # patients of the records that lists and searches showed
     EVENTS = "events"
 
 
@@ -114,6 +116,12 @@ RULES: Mapping[RuleKey, Rule] = {
             RuleKey.MANY_LISTED,
             f"{AS_STAFF} AND t.entity_type = 'patient' AND t.action IN ('patient.list', 'patient.search')",
             Counts.LISTED, Unit.PATIENTS, Limits(threshold=500, window_minutes=60),
+        ),
+        Rule(
+            RuleKey.RECORDS_LISTED,
+            f"{AS_STAFF} AND t.entity_type = 'medical_record'"
+            " AND t.action IN ('medical_record.list', 'medical_record.search')",
+            Counts.OF_RECORDS, Unit.PATIENTS, Limits(threshold=300, window_minutes=60),
         ),
         Rule(
             RuleKey.AT_NIGHT, OPENED, Counts.PATIENTS, Unit.PATIENTS,

@@ -39,13 +39,15 @@ NEW = f"""
     WHERE t.sequence > :after AND t.sequence <= :upto AND t.actor_id IS NOT NULL
     GROUP BY t.actor_id
 """
-# The last event sealed before ``since``: sequence and sealed_at grow together.
-FLOOR = text(
-    "SELECT t.sequence - 1 FROM audit_trail t WHERE t.sealed_at >= :since ORDER BY t.sealed_at, t.sequence LIMIT 1"
-)
+# The last event sealed before ``since``.
+FLOOR = text("SELECT audit_trail_sealed_before(:since)")
 COUNTED = {
     Counts.PATIENTS: ("t.patient_id", "t.patient_id", ""),
     Counts.LISTED: ("named.id", "named.id", "CROSS JOIN unnest(t.entity_ids) AS named (id)"),
+    Counts.OF_RECORDS: (
+        "r.patient_id", "r.patient_id",
+        "CROSS JOIN unnest(t.entity_ids) AS named (id) JOIN medical_records r ON r.id = named.id",
+    ),
     Counts.EVENTS: ("t.id", "t.patient_id", ""),
 }
 
@@ -121,7 +123,8 @@ def _grow(session: Session, rule: RuleInForce, new: dict[uuid.UUID, datetime], a
             AND t.occurred_at BETWEEN open.started_at AND open.ends_at
             AND (open.subject_id = open.user_id OR t.patient_id = open.subject_id) AND {rule.rule.condition}
         ) AS more
-        WHERE a.id = open.id AND open.rule = :rule AND open.reviewed_at IS NULL AND open.user_id = ANY (:people)
+        WHERE a.id = open.id AND open.rule = :rule AND open.user_id = ANY (:people)
+        AND open.reviewed_at IS NULL AND a.reviewed_at IS NULL -- the latter is looked at again after a wait
         AND open.ends_at >= :oldest AND more.last_sequence > :after AND more.count > open.count
     """
     given = {

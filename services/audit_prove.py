@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +19,14 @@ import psycopg
 
 from config import Principal, Settings
 from services.audit_chain import ID, TEXT_SETTINGS, Row, canonical, text_columns
-from services.audit_checkpoint import Checkpoint
+from services.audit_checkpoint import Checkpoint, signer_of
 from services.audit_event import SYSTEM, Event
 from services.audit_read import write_event
 from services.audit_start import online_start
 from services.audit_tree import Connection, StoredTree
 from services.errors import Conflict, Invalid, NotFound
 from services.merkle import inclusion_proof, leaf_hash, root_from_inclusion
-from services.signed_note import NoteError, VerifierKey, parse_note
+from services.signed_note import NoteError, VerifierKey
 
 FORMAT = "c2sp.org/tlog-proof@v1"
 EXTRA, INDEX = "extra ", "index "
@@ -40,9 +41,10 @@ BY_ID = f"""
         '2000-01-01'
     ) - interval '1 day'
 """
-# The oldest that covers it, so that the same proof is given again; those without a root prove the chain alone.
-CHECKPOINT = """
-    SELECT note, sequence FROM audit_checkpoints WHERE sequence >= %s AND root IS NOT NULL ORDER BY sequence LIMIT 1
+# The oldest that covers it and is ours, so that the same proof is given again; those without a root prove the chain
+# alone, and a row that somebody else put there proves nothing.
+CHECKPOINTS = """
+    SELECT note, sequence FROM audit_checkpoints WHERE sequence >= %s AND root IS NOT NULL ORDER BY sequence LIMIT 100
 """
 
 
@@ -65,15 +67,23 @@ def prove(settings: Settings, event: str) -> str:
         connection.execute(TEXT_SETTINGS)
         sequence, *row = _event(connection, event)
         write_event(connection, SYSTEM, Event("audit.prove", "audit_event", uuid.UUID(row[ID])))
-        return _prove(connection, sequence, row)
+        return _prove(connection, sequence, row, [signer_of(settings).own_key])
 
 
-def _prove(connection: Connection, sequence: int, row: Row) -> str:
-    found = connection.execute(CHECKPOINT, (sequence,)).fetchone()
+def _covering(connection: Connection, sequence: int, keys: list[VerifierKey]) -> tuple[str, int, bytes | None] | None:
+    for note, size in connection.execute(CHECKPOINTS, (sequence,)).fetchall():
+        with suppress(NoteError):
+            signed = Checkpoint.open(note, keys)
+            if signed.sequence == size:
+                return note, size, signed.root
+    return None
+
+
+def _prove(connection: Connection, sequence: int, row: Row, keys: list[VerifierKey]) -> str:
+    found = _covering(connection, sequence, keys)
     if found is None:
         raise Conflict(f"No checkpoint covers event {sequence} yet: wait a minute, or run `sigilo audit checkpoint`.")
-    note, size = found
-    signed = Checkpoint.parse(parse_note(note)[0]).root
+    note, size, signed = found
     leaf = canonical(row)
     for is_believed in (True, False):  # what is kept of the tree may have been tampered with, and the trail not
         path = inclusion_proof(sequence - 1, size, StoredTree(connection, is_believed=is_believed).node)

@@ -43,7 +43,7 @@ def begin_again(session: Session, job: str, slot: datetime) -> None:
     session.execute(
         update(JobRun)
         .where(JobRun.job == job, JobRun.slot == slot, JobRun.finished_at.is_not(None))
-        .values(started_at=func.now(), finished_at=None, outcome=None, rows=None, counts=None)
+        .values(started_at=func.now(), finished_at=None)  # what it came to stays known until it ends again
     )
 
 

@@ -90,12 +90,12 @@ def _archived(session: Session) -> dict[str, Any] | None:
 def _verified(session: Session) -> dict[str, Any] | None:
     """The last nightly check of the trail that ended: ``{"at", "state", "rows"}``. ``state``: "intact", so many events;
     "broken" in so many places; or "failed", when it could not be made."""
-    ended = select(JobRun).where(JobRun.job == VERIFY, JobRun.finished_at.is_not(None))
+    ended = select(JobRun).where(JobRun.job == VERIFY, JobRun.outcome.is_not(None))
     run = session.scalars(ended.order_by(JobRun.slot.desc()).limit(1)).one_or_none()
     if run is None:
         return None
     state = "intact" if run.outcome == "success" else "failed" if run.rows is None else "broken"
-    return {"at": time_text(run.finished_at), "state": state, "rows": run.rows}
+    return {"at": time_text(run.finished_at or run.started_at), "state": state, "rows": run.rows}
 
 
 def _jobs(session: Session, now: datetime) -> list[dict[str, Any]]:

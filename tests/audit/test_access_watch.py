@@ -23,6 +23,7 @@ from services.access_rules import RULES, Limits, RuleKey, setting_key
 from services.access_watch import BEHIND, NEW
 from services.audit_event import Event
 from services.field_encryption import field_cipher
+from services.record_create import NewRecord, create_record
 from tests.audit.trail import as_superuser, sealed
 from tests.audit.watched import alerts, did, listed, minutes, opened, opens, seen, watch, watch_all
 from tests.factories.cast import Person, make_cpf, make_patient, make_person
@@ -384,3 +385,26 @@ def test_numbers_of_the_table_are_json_and_back() -> None:
     for rule in RULES.values():
         assert Limits.of_json(orjson.loads(orjson.dumps(rule.limits.as_json()))) == rule.limits
     assert timedelta(minutes=RULES[RuleKey.MANY_PATIENTS].limits.window_minutes or 0) == timedelta(hours=1)
+
+
+def test_patients_of_listed_records_are_counted_once_each(
+    trail: Databases, trail_settings: Settings, doctor: Person, set_rule: SetRule
+) -> None:
+    set_rule(RuleKey.RECORDS_LISTED, threshold=3)
+    patients = [make_patient(trail, trail_settings, f"Paciente {number}") for number in range(3)]
+    with trail.session(Principal.STAFF) as session:
+        records = [
+            create_record(
+                session, doctor.actor, field_cipher(trail_settings), NewRecord(patient, {"title": "Consulta"})
+            ).record.id
+            for patient in (*patients, patients[0])
+        ]
+
+    def shows(*ids: uuid.UUID) -> Event:
+        return Event("medical_record.list", "medical_record", entity_ids=ids)
+
+    did(trail, doctor, (minutes(0), shows(records[0], records[3])), (minutes(1), shows(records[1])))
+    assert watch_all(trail) == 0
+    did(trail, doctor, (minutes(2), shows(records[2])))
+    assert watch_all(trail) == 1
+    assert seen(trail) == [("records_listed", doctor.id, 3)]

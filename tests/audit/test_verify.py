@@ -124,7 +124,7 @@ def test_security_29_an_inserted_event_is_named(
     finally:
         tamper(
             superuser, "TRUNCATE audit_trail",
-            "ALTER TABLE audit_trail ADD CONSTRAINT pk_audit_trail PRIMARY KEY (sealed_at, sequence)",
+            "ALTER TABLE audit_trail ADD CONSTRAINT pk_audit_trail PRIMARY KEY (sequence, sealed_at)",
         )  # fmt: skip
     assert kinds(report) == [("inserted", sequence, None)]
     assert report.problems[0].event_id == event_id.strip("'")

@@ -56,13 +56,17 @@ class Clinic:
                 unanswered=[each for caller in callers for each in caller.unanswered],
             )  # fmt: skip
 
-    def kill(self, words: str) -> None:
-        """kill -9 of a child of the supervisor and everything below it, as the kernel does when memory runs out."""
+    def kill(self, words: str) -> int:
+        """kill -9 of a child of the supervisor and everything below it, as the kernel does when memory runs out.
+        Gives its process id, for ``until_it_is_back``."""
         victim = self.installation.child(words)
         for process in [*victim.children(recursive=True), victim]:
             with suppress(psutil.NoSuchProcess):  # ended by itself since
                 process.kill()
-        assert wait_until(lambda: self.installation.has_child(words, other_than=victim.pid), BACK_SECONDS)
+        return int(victim.pid)
+
+    def until_it_is_back(self, words: str, killed: int) -> None:
+        assert wait_until(lambda: self.installation.has_child(words, other_than=killed), BACK_SECONDS)
 
     def members(self, words: str) -> list[psutil.Process]:
         victim = self.installation.child(words)

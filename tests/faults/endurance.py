@@ -31,6 +31,7 @@ from tests.faults.ledger import EVENTS, is_sealed
 from tests.installation import ROOT
 
 PAUSE = (0.3, 1.5)  # seconds between two kills
+STUCK_SECONDS = 180.0
 BACKLOG = 60_000  # events that may wait before writers pause
 UNPAIRED = f"""{EVENTS}
     SELECT count(*) FILTER (WHERE told IS DISTINCT FROM 1), count(*) FILTER (WHERE a.id IS NULL), count(*)
@@ -70,6 +71,7 @@ class Endurance:
         self.killed: Counter[str] = Counter()
         self._random = random.Random(seed)
         self._stop = threading.Event()
+        self._waiting, self._progress = 0, (0, time.monotonic())
         self._caller = clinic.caller()
         environment = dict(clinic.installation.child(AUDIT_WORKER).environ())
         url = (clinic.installation.home.secrets / "database_url_staff").read_text().strip()
@@ -102,6 +104,7 @@ class Endurance:
                 if sum(self.killed.values()) < self.kills:
                     self._kill_something()
                 self._hold_back()
+                self._watch_progress()
                 time.sleep(self._random.uniform(*PAUSE))
         finally:
             self._stop.set()
@@ -168,15 +171,23 @@ class Endurance:
             return int(row[0]) if row else 0
         return 0
 
+    def _watch_progress(self) -> None:
+        """Raises AssertionError when something waited for minutes and nothing was sealed: killed as often as it is, a
+        worker comes to work in between."""
+        sealed = self._count()
+        if sealed != self._progress[0] or self._waiting == 0:
+            self._progress = (sealed, time.monotonic())
+        assert time.monotonic() - self._progress[1] < STUCK_SECONDS, "nothing was sealed although events wait"
+
     def _hold_back(self) -> None:
         """Who writes in bulk waits while too much waits to be sealed, or has written enough."""
-        waiting = 0
+        self._waiting = 0
         with suppress(psycopg.Error), self.clinic.superuser() as superuser:
             row = superuser.execute("SELECT count(*) FROM audit_outbox").fetchone()
-            waiting = int(row[0]) if row else 0
+            self._waiting = int(row[0]) if row else 0
         with suppress(psutil.Error):
             writer = psutil.Process(self._writer.process.pid)
-            if waiting > BACKLOG or self._count() > self.events:
+            if self._waiting > BACKLOG or self._count() > self.events:
                 writer.suspend()
             else:
                 writer.resume()

@@ -107,7 +107,7 @@ def test_a_review_is_kept_audited_and_final(auditor: Browser, databases: Databas
     assert str(alert_id) in auditor.get(f"{LIST}?state=reviewed").get_data(as_text=True)
     page = auditor.get(f"{LIST}/{alert_id}").get_data(as_text=True)
     assert "Mutirão de vacinas" in page and 'name="verdict"' not in page
-    status, said = review(auditor, alert_id, verdict="NOT_JUSTIFIED", note="outra coisa")
+    status, said = review(auditor, alert_id, verdict="NOT_JUSTIFIED", note="outra coisa", count="43")
     assert status == 409 and "definitivo" in said
     assert kept(databases, alert_id).verdict == "JUSTIFIED"
 
@@ -135,10 +135,10 @@ def test_nobody_reviews_what_is_about_them(
 ) -> None:
     alert_id = make_alert(databases, cast.auditor, rule="exports", count=1, threshold=1, patient_ids=[])
     assert 'name="verdict"' not in auditor.get(f"{LIST}/{alert_id}").get_data(as_text=True)
-    status, _ = review(auditor, alert_id, verdict="JUSTIFIED")
+    status, _ = review(auditor, alert_id, verdict="JUSTIFIED", count="1")
     assert status == 403 and kept(databases, alert_id).verdict is None
     other = browser_of(make_person(databases, Role.AUDITOR, "Ivo Lemos"))
-    assert review(other, alert_id, verdict="FALSE_ALARM")[0] == 303
+    assert review(other, alert_id, verdict="FALSE_ALARM", count="1")[0] == 303
 
 
 def test_an_alert_that_grew_is_read_again_first(auditor: Browser, databases: Databases, cast: Cast) -> None:

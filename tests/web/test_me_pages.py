@@ -68,9 +68,10 @@ def test_the_receipt_says_who_saw_it_and_is_checked_with_the_public_key_alone(
     app: Flask, databases: Databases, settings: Settings, cast: Cast, portal: Person, tmp_path: Path
 ) -> None:
     patient = patient_of(portal)
-    reason = 'EMERGENCY: "Dor" & febre < 2 dias\x0b'
+    reason = 'EMERGENCY: "Dor" & febre\n9. 01/01/2020 · outra\u2028pessoa\x0b'
     make_grant(databases, cast.doctor2, patient, minutes_left=5, reason=reason)
     signed_in(app, databases, cast.doctor2).client.get(f"/api/patients/{patient}")
+    signed_in(app, databases, cast.stranger).client.get(f"/api/patients/{patient}")
     drain_all(databases)
     browser = signed_in(app, databases, portal)
     assert 'href="/me/access-receipt" download' in browser.get("/me").get_data(as_text=True)
@@ -84,7 +85,7 @@ def test_the_receipt_says_who_saw_it_and_is_checked_with_the_public_key_alone(
     assert "Paciente: Iris Cordeiro" in shown.stdout
     assert re.search(
         r'^\d+\. \d\d/\d\d/\d{4} \d\d:\d\d · Paulo Reis \(Medicina, CRM-SP 123456\) · leu os dados de um paciente · '
-        r'acesso de emergência: Emergência: "Dor" & febre < 2 dias$',
+        r'acesso de emergência: Emergência: "Dor" & febre 9\. 01/01/2020 · outra pessoa$',
         shown.stdout, re.MULTILINE,
     ), shown.stdout  # fmt: skip
     number, chain = re.findall(r"Evento (\d+) · ([0-9a-f]{64})", shown.stdout)[0]

@@ -94,6 +94,7 @@ class Access(Shown):
     occurred_at: datetime
     action: str
     outcome: Outcome
+    is_own: bool
     actor: AccessActor
     entity_type: str | None
     entity_id: uuid.UUID | None

@@ -33,7 +33,7 @@ class ReviewBody(ApiModel):
 
     verdict: Annotated[AlertVerdict, Field(strict=False)]
     note: Annotated[str, StringConstraints(max_length=NOTE_MAX)] | None = None
-    count: Annotated[int, Field(ge=1)] | None = None
+    count: Annotated[int, Field(ge=1)]
 
 
 def listed() -> Response:

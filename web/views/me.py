@@ -11,7 +11,7 @@ import orjson
 from flask import Response, render_template, request
 
 from services.access_log import accesses_for_receipt, list_accesses
-from services.access_receipt import sign_receipt
+from services.access_receipt import one_line, sign_receipt
 from services.account_get import get_account
 from services.actor import Actor
 from services.allergy_list import list_allergies
@@ -62,7 +62,7 @@ def receipt() -> Response:
     accesses = accesses_for_receipt(here.databases, actor)
     text = render_template(
         "me/receipt.txt", accesses=accesses, patient=actor.name, clinic=here.settings.clinic_name,
-        zone=here.settings.clinic_timezone, now=now,
+        zone=here.settings.clinic_timezone, now=now, one_line=one_line,
     )  # fmt: skip
     answer = Response(sign_receipt(here.settings, html.unescape(text)), mimetype="text/plain")
     answer.headers.set("Content-Disposition", "attachment", filename=f"sigilo-accesses-{now:%Y%m%dT%H%M%SZ}.txt")
