@@ -89,6 +89,14 @@ class FolderSink:
         except OSError:
             return None
 
+    def read(self, origin: str, sequence: int) -> str | None:
+        """The note of that name; None where there is none to read."""
+        try:
+            path = self._folder / _file_of(Kept("", origin, sequence))
+            return path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+
     def keep(self, checkpoint: Kept) -> None:
         final = self._folder / _file_of(checkpoint)
         partial = final.with_suffix(".partial")
@@ -182,6 +190,15 @@ class BucketSink:
                 return None
             folder = max(found, key=lambda each: found[each])
             first = self._first(f"{folder}{found[folder]:0{WIDTH}}.checkpoint")
+        except StoreError as error:
+            log.warning("checkpoints in a bucket cannot be read", error=str(error))
+            return None
+        return None if first is None else first[0].decode(errors="replace")
+
+    def read(self, origin: str, sequence: int) -> str | None:
+        """The note that was kept first under that name; None where there is none to read."""
+        try:
+            first = self._first(self._prefix + _file_of(Kept("", origin, sequence)))
         except StoreError as error:
             log.warning("checkpoints in a bucket cannot be read", error=str(error))
             return None

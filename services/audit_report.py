@@ -21,7 +21,7 @@ class Problem:
     which is itself not proven: its own content may be untouched), ``missing``, ``inserted`` (a second event
     of one number, or one before the first), ``moved`` (sealed earlier than the event before it),
     ``checkpoint`` (a signed statement that the trail contradicts, or that nobody known has signed), ``archive`` (what
-    left the database is not what was signed).
+    left the database is not what was signed), ``unanchored`` (nothing from outside could be compared).
     """
 
     kind: str
@@ -89,6 +89,11 @@ class Report:
 def missing(first: int, last: int, known: str = "by the events around them") -> Problem:
     what = f"Event {first} is" if first == last else f"Events {first} to {last} are"
     return Problem("missing", first, f"{what} missing: known {known}.", last=last)
+
+
+def unanchored() -> Problem:
+    text = "No checkpoint could be read where they are kept: what was compared was compared with nothing from outside."
+    return Problem("unanchored", 0, text)
 
 
 def contradicted(what: str, sequence: int, agreed: int = 0) -> Problem:

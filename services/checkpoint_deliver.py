@@ -7,6 +7,7 @@ day is owed one checkpoint, not a day's. What went out and was not noted goes ou
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -94,16 +95,42 @@ def _newest(session: Session, settings: Settings) -> AuditCheckpoint | None:
     return next((row for row in newest if is_ours(row, key)), None)
 
 
-def newest_kept(settings: Settings, key: VerifierKey) -> str | None:
-    """The newest checkpoint that ``key`` signed in a folder or bucket among the places; None where there is none."""
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the places that can be read have: the newest ``note`` of ours. ``is_missing``: there should be one, and none
+    can be read, or others lie over it; what is compared with nothing from outside is not to pass for compared."""
+
+    note: str | None
+    is_missing: bool
+
+
+def handed_over(session: Session) -> dict[str, int]:
+    """Place → the event whose checkpoint it was given last; empty while nothing is signed."""
+    if session.scalar(select(AuditCheckpoint.sequence).limit(1)) is None:
+        return {}
+    rows = session.execute(select(CheckpointSink.name, CheckpointSink.sequence))
+    return {name: sequence or 0 for name, sequence in rows}
+
+
+def kept_outside(settings: Settings, key: VerifierKey, handed: Mapping[str, int]) -> Outside:
+    """Look into every folder and bucket among the places: for the newest there, and for what was ``handed`` over last.
+    No transaction is open meanwhile."""
     found: dict[int, str] = {}
-    for url in sinks_of(settings).values():
+    is_missing = False
+    for name, url in sinks_of(settings).items():
         sink = make_sink(url, settings)
-        note = sink.newest() if isinstance(sink, FolderSink | BucketSink) else None
-        with suppress(NoteError):
-            if note is not None:
-                found[Checkpoint.open(note, [key]).sequence] = note
-    return found[max(found)] if found else None
+        if not isinstance(sink, FolderSink | BucketSink):
+            continue
+        last = handed.get(name, 0)
+        notes = [sink.newest(), sink.read(origin_of(settings), last) if last else None]
+        opened: dict[int, str] = {}
+        for note in notes:
+            with suppress(NoteError):
+                if note is not None:
+                    opened[Checkpoint.open(note, [key]).sequence] = note
+        is_missing |= bool(handed) and not opened
+        found |= opened
+    return Outside(found[max(found)] if found else None, is_missing)
 
 
 def deliver(settings: Settings, claimed: Claimed) -> str | None:

@@ -28,8 +28,9 @@ from services.audit_checkpoint import SIGN_DUE, sign_event, signer_of, write_che
 from services.audit_drain import BATCH, ensure_partitions
 from services.audit_drain import drain as seal
 from services.audit_findings import note_findings
+from services.audit_report import unanchored
 from services.audit_verify import verify_trail
-from services.checkpoint_deliver import newest_kept, note_sinks
+from services.checkpoint_deliver import handed_over, kept_outside, note_sinks
 from services.errors import Conflict
 from services.job_schedule import ARCHIVE, VERIFY
 from tasks.base import BaseTask
@@ -110,10 +111,15 @@ def verify(self: BaseTask) -> int:
     problems."""
     here = settings()
     key = signer_of(here).own_key
+    with self.transaction() as session:
+        handed = handed_over(session)
+    outside = kept_outside(here, key, handed)
     with psycopg.connect(here.url_for(Principal.WORKER), connect_timeout=10) as connection:
-        newest = newest_kept(here, key)
         archives = FolderStorage(here.archive_folder)
-        report = verify_trail(connection, [key], notes=[newest] if newest else [], archives=archives)
+        notes = [outside.note] if outside.note else []
+        report = verify_trail(connection, [key], notes=notes, archives=archives)
+    if outside.is_missing:
+        report.add(unanchored())
     with self.transaction() as session:
         note_findings(session, report)
     if not report.is_intact:

@@ -98,6 +98,27 @@ def test_security_29_a_trail_signed_anew_is_told_by_the_bucket_though_all_in_it_
         ]
 
 
+def test_what_cannot_be_compared_with_the_outside_is_not_called_intact(
+    app: Any, work_databases: Databases, environment: dict[str, str], superuser: str
+) -> None:
+    """A folder that is away; and one where somebody laid a higher number over ours, which hides nothing."""
+    write_events(work_databases, 8)
+    app.tasks["audit.drain"]()
+    app.tasks["mail.checkpoints"]()
+    [kept] = Path(environment["CHECKPOINT_SINKS"].removeprefix("file://")).rglob("*.checkpoint")
+    noise = kept.with_name("9" * 15 + ".checkpoint")
+    noise.write_text("a note of nobody")
+    assert app.tasks[VERIFY]() == 8
+    noise.unlink()
+    kept.rename(kept.with_suffix(".away"))
+    with pytest.raises(TrailBroken):
+        app.tasks[VERIFY]()
+    assert rows(superuser, "SELECT kind FROM audit_findings") == [("unanchored",)]
+    kept.with_suffix(".away").rename(kept)
+    assert app.tasks[VERIFY]() == 8
+    assert rows(superuser, "SELECT kind FROM audit_findings") == []
+
+
 def test_nobody_elses_checkpoint_is_sent_anywhere(
     app: Any, work_databases: Databases, environment: dict[str, str], superuser: str
 ) -> None:
