@@ -38,8 +38,9 @@ def auditor(browser_of: BrowserOf, cast: Cast) -> Browser:
 
 
 @pytest.fixture
-def admin(browser_of: BrowserOf, cast: Cast) -> Browser:
-    return browser_of(cast.admin)
+def admin(app: Flask, databases: Databases, cast: Cast) -> Browser:
+    """Who typed their password again: setting a rule asks for it."""
+    return signed_in(app, databases, cast.admin, is_sure=True)
 
 
 def kept(databases: Databases, alert_id: uuid.UUID) -> AccessAlert:
@@ -213,6 +214,16 @@ def versions(databases: Databases, key: RuleKey) -> list[SettingVersion]:
     with databases.session(Principal.STAFF) as session:
         wanted = select(SettingVersion).where(SettingVersion.key == setting_key(key))
         return list(session.scalars(wanted.order_by(SettingVersion.version)))
+
+
+def test_setting_a_rule_asks_for_the_password(
+    browser_of: BrowserOf, databases: Databases, cast: Cast, as_shipped: None
+) -> None:
+    browser = browser_of(cast.admin)
+    fields = {**NIGHT, "reason": "plantão mais curto"}
+    answer = browser.post("/access-rules", fields, form="/access-rules?rule=at_night")
+    assert (answer.status_code, answer.headers["Location"].partition("?")[0]) == (303, "/step-up")
+    assert versions(databases, RuleKey.AT_NIGHT) == []
 
 
 def test_every_rule_is_shown_and_has_a_form_but_the_one_that_is_fixed(admin: Browser, as_shipped: None) -> None:

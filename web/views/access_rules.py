@@ -84,4 +84,5 @@ def _rule(name: str, form: Form[Any] | None = None) -> Response:
 
 GUARD = Guard(Permission.USER_MANAGE)
 routes.add(LIST, view=rules, guard=GUARD)
-routes.add(LIST, view=change, guard=GUARD, methods=["POST"])
+# Whoever turns the watch off sits at the keyboard themselves.
+routes.add(LIST, view=change, guard=Guard(Permission.USER_MANAGE, step_up=True), methods=["POST"])
