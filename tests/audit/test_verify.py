@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,40 @@ def test_security_29_any_tampering_is_found_with_its_row(
         )
 
 
+# What somebody does who has read this code: several acts, then the chain made whole, and what was signed thrown away.
+several = st.tuples(
+    st.lists(tampering | st.tuples(st.just("cut"), sequences), min_size=1, max_size=3),
+    st.booleans(),  # hashed anew
+    st.sampled_from(["kept", "emptied", "cut"]),  # the checkpoints in the database
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(what=several)
+def test_security_29_any_tampering_is_found_however_it_is_covered_up(
+    note: Path, superuser: str, trail_settings: Settings, what: tuple[list[tuple[Any, ...]], bool, str]
+) -> None:
+    acts, is_hashed_anew, checkpoints = what
+    with as_superuser(superuser) as connection:
+        connection.execute("TRUNCATE audit_trail; INSERT INTO audit_trail SELECT * FROM untouched")
+        before = connection.execute(ROWS).fetchall()
+        for act in acts:
+            carry_out(connection, act)
+        is_changed = before != connection.execute(ROWS).fetchall()
+        is_empty = connection.execute("SELECT count(*) FROM audit_trail").fetchone() == (0,)
+    if is_hashed_anew and not is_empty and is_changed:
+        with suppress(ValueError):  # what was written into it is nothing that an event holds, and has no hash
+            rehash(superuser)
+    tamper(superuser, "CREATE TABLE IF NOT EXISTS signed AS TABLE audit_checkpoints")
+    try:
+        if checkpoints != "kept":
+            tamper(superuser, "DELETE FROM audit_checkpoints" + (" WHERE sequence > 3" if checkpoints == "cut" else ""))
+        assert verify(trail_settings, checkpoint=note).is_intact is not is_changed, what
+    finally:
+        tamper(superuser, "TRUNCATE audit_checkpoints", "INSERT INTO audit_checkpoints SELECT * FROM signed")
+        tamper(superuser, "DROP TABLE signed")
+
+
 def carry_out(connection: psycopg.Connection[Any], act: tuple[Any, ...]) -> set[int]:
     """Tamper as superuser; gives the numbers of the events that were touched."""
     match act:
@@ -226,6 +261,9 @@ def carry_out(connection: psycopg.Connection[Any], act: tuple[Any, ...]) -> set[
         case "delete", sequence:
             connection.execute("DELETE FROM audit_trail WHERE sequence = %s", (sequence,))
             return {sequence}
+        case "cut", sequence:
+            connection.execute("DELETE FROM audit_trail WHERE sequence > %s", (sequence,))
+            return set(range(sequence + 1, EVENTS + 1))
         case "swap", (one, other):
             for place, number in ((one, -1), (other, one), (-1, other)):
                 connection.execute("UPDATE audit_trail SET sequence = %s WHERE sequence = %s", (number, place))
