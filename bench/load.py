@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CONNECTIONS = 32
+PACED_CONNECTIONS, ANSWER_MS = 96, 10
 MICROSECONDS = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 6e7}
 
 
@@ -24,11 +25,15 @@ class Load:
     errors: int
 
 
-def run(url: str, *, seconds: int, token: str | None = None, bodies: list[object] | None = None) -> Load:
-    """Load ``url`` with GETs, or with POSTs of ``bodies`` in turn. Raises RuntimeError without wrk."""
+def run(
+    url: str, *, seconds: int, token: str | None = None, bodies: list[object] | None = None, rate: int | None = None
+) -> Load:
+    """Load ``url`` with GETs, or with POSTs of ``bodies`` in turn, as fast as it answers or at about ``rate`` a second.
+    Raises RuntimeError without wrk."""
     if shutil.which("wrk") is None:
         raise RuntimeError("wrk is missing: an administrator runs scripts/install-wrk once")
-    command = ["wrk", "-t", "2", "-c", str(CONNECTIONS), "-d", f"{seconds}s", "--latency"]
+    connections = CONNECTIONS if rate is None else PACED_CONNECTIONS
+    command = ["wrk", "-t", "2", "-c", str(connections), "-d", f"{seconds}s", "--latency"]
     if token is not None:
         command += ["-H", f"Authorization: Bearer {token}"]
     with tempfile.TemporaryDirectory() as folder:
@@ -36,6 +41,11 @@ def run(url: str, *, seconds: int, token: str | None = None, bodies: list[object
             script = Path(folder) / "post.lua"
             script.write_text(_post_script(bodies))
             command += ["-s", str(script), "-H", "Content-Type: application/json"]
+        if rate is not None:
+            script = Path(folder) / "pace.lua"
+            # Each connection waits so long between an answer and its next request; answers take a little themselves.
+            script.write_text(f"function delay() return {1000 * connections / rate - ANSWER_MS:.0f} end\n")
+            command += ["-s", str(script)]
         done = subprocess.run([*command, url], capture_output=True, text=True, check=True, timeout=seconds + 30)
     return _read(done.stdout)
 

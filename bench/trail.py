@@ -3,20 +3,20 @@ clinic is at work."""
 
 from __future__ import annotations
 
-import asyncio
 import random
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import httpx
 import psycopg
 
 from bench.clinic import Clinic
+from bench.load import run
 from config import Principal, with_role
 from migrations.roles import ensure_database, ensure_ownership
 from migrations.run import upgrade
@@ -152,47 +152,25 @@ def _at_work(running: Clinic) -> bool:
 
 
 def _steady(running: Clinic, *, backlog: int) -> tuple[float, float, float]:
-    """Requests/s that were answered, events/s sealed until the outbox was small again, and the p99 lag in seconds."""
-    with psycopg.connect(running.superuser_url, autocommit=True) as connection:
+    """Requests/s that were answered, events/s sealed until the backlog was, and the p99 lag in seconds."""
+    url, token = f"{running.url}/api/medical-records?limit=20", running.tokens["doctor"]
+    with psycopg.connect(running.superuser_url, autocommit=True) as connection, ThreadPoolExecutor(1) as apart:
         started = connection.execute("SELECT clock_timestamp()").fetchone()
-        sealed, began = running.sealed(), time.perf_counter()
+        load = apart.submit(run, url, seconds=RATE_SECONDS, token=token, rate=RATE)
+        rate = 0.0
         if backlog:
-            _write(connection, (_single(number, "bench.backlog") for number in range(backlog)))
+            time.sleep(1)
             sealed, began = running.sealed(), time.perf_counter()
-        answered, seconds, rate = asyncio.run(_requests(running, backlog=backlog, sealed=sealed, began=began))
+            _write(connection, (_single(number, "bench.backlog") for number in range(backlog)))
+            while (done := running.sealed() - sealed) < backlog and not load.done():
+                time.sleep(0.1)
+            rate = done / (time.perf_counter() - began)
+        answered = load.result().per_second
         while running.outbox():
             time.sleep(0.2)
         ended = connection.execute("SELECT clock_timestamp()").fetchone()
         row = connection.execute(LAG, (started[0], ended[0])).fetchone() if started and ended else None
-    return answered / seconds, rate, float(row[0]) if row and row[0] is not None else 0.0
-
-
-async def _requests(running: Clinic, *, backlog: int, sealed: int, began: float) -> tuple[int, float, float]:
-    headers = {"Authorization": f"Bearer {running.tokens['doctor']}"}
-    answered, rate, tasks = 0, 0.0, set()
-
-    async with httpx.AsyncClient(base_url=running.url, headers=headers, timeout=30) as client:
-
-        async def one() -> None:
-            nonlocal answered
-            answer = await client.get("/api/medical-records?limit=20")
-            answered += answer.is_success
-
-        started = time.perf_counter()
-        for number in range(RATE * RATE_SECONDS):
-            await asyncio.sleep(max(0.0, started + number / RATE - time.perf_counter()))
-            task = asyncio.create_task(one())
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-            if backlog and not rate and number % RATE == 0:
-                now = await asyncio.to_thread(running.sealed)
-                if now - sealed >= backlog:
-                    rate = (now - sealed) / (time.perf_counter() - began)
-        await asyncio.gather(*tasks)
-        seconds = time.perf_counter() - started
-    if backlog and not rate:
-        rate = (running.sealed() - sealed) / (time.perf_counter() - began)
-    return answered, seconds, rate
+    return answered, rate, float(row[0]) if row and row[0] is not None else 0.0
 
 
 def _write(connection: psycopg.Connection[Any], rows: Iterator[tuple[Any, ...]]) -> None:
