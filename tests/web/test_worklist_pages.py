@@ -14,6 +14,8 @@ from config import Principal, Settings
 from models import Allergy, CareTeamMember, MedicalRecord, Visit
 from models.engine import Databases
 from models.user import Role
+from services.audit_findings import note_findings
+from services.audit_report import Report, problem_at
 from services.break_glass import break_glass
 from services.field_encryption import field_cipher
 from services.visit_call import call_visit
@@ -279,6 +281,22 @@ def test_a_nurse_outside_the_team_is_told_how_to_get_in(room: Room) -> None:
     answer = room.browser(room.cast.nurse).get(f"/visits/{visit.id}/triage")
     assert answer.status_code == 403
     assert "Você não está na equipe deste paciente" in answer.get_data(as_text=True)
+
+
+def test_an_auditor_is_told_first_of_a_trail_that_is_not_intact(room: Room, databases: Databases) -> None:
+    said = "A trilha de auditoria não é a que foi selada."
+    assert said not in room.page("auditor")
+    report = Report()
+    report.add(problem_at("changed", 7, "01900000-0000-7000-8000-00000000dead"))
+    try:
+        with databases.session(Principal.WORKER) as session:
+            note_findings(session, report)
+        page = room.page("auditor")
+        assert said in page and "Evento 7: não é o que foi selado: alterado" in page
+        assert said not in room.page("reception")
+    finally:
+        with databases.session(Principal.WORKER) as session:
+            note_findings(session, Report())
 
 
 def test_an_auditor_sees_opaque_ids_and_no_reason(room: Room) -> None:
