@@ -9,7 +9,8 @@ import pytest
 
 from config import Settings
 from models.engine import Databases
-from tests.audit.trail import as_superuser
+from tests.audit.tampered import EVENTS
+from tests.audit.trail import as_superuser, drain_all, write_events
 from tests.conftest import make_settings
 from tests.servers import DatabaseServer
 
@@ -41,3 +42,10 @@ def trail(server: DatabaseServer, trail_database: str, superuser: str) -> Iterat
 @pytest.fixture
 def trail_settings(server: DatabaseServer, trail_database: str, superuser: str, redis_url: str, home: Path) -> Settings:
     return make_settings(server.urls(trail_database), redis_url, home)
+
+
+@pytest.fixture
+def sealed_trail(trail: Databases) -> Databases:
+    write_events(trail, EVENTS)
+    drain_all(trail, limit=7)
+    return trail
