@@ -107,7 +107,8 @@ def test_security_29_any_tampering_is_found_however_it_is_covered_up(
         connection.execute("TRUNCATE audit_trail; INSERT INTO audit_trail SELECT * FROM untouched")
         before = connection.execute(ROWS).fetchall()
         for act in acts:
-            carry_out(connection, act)
+            with suppress(psycopg.errors.UniqueViolation):  # put in twice: the table takes one of them
+                carry_out(connection, act)
         is_changed = before != connection.execute(ROWS).fetchall()
         is_empty = connection.execute("SELECT count(*) FROM audit_trail").fetchone() == (0,)
     if is_hashed_anew and not is_empty and is_changed:
