@@ -56,6 +56,7 @@ NO_PAGE = {
     "/readyz": "for programs",
     "/metrics": "for programs",
     "/static/<fingerprint>/<path:name>": "files",
+    "/me/access-receipt": "a text file",
     "/live": "a word for scripts",
     "/live/stay": "no answer at all",
     "/live/form-token": "a word for scripts",

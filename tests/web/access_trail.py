@@ -50,7 +50,8 @@ FORMS: dict[tuple[str, str], Callable[[dict[str, uuid.UUID]], dict[str, str]]] =
     ("POST", f"{GRANT}/review"): lambda ids: {"verdict": "JUSTIFIED", "note": ""},
     ("POST", "/notifications/read"): lambda ids: {},
     ("POST", "/notifications/<uuid:notification_id>/read"): lambda ids: {},
-    ("POST", f"{ALERT}/review"): lambda ids: {"verdict": "FALSE_ALARM", "note": ""},
+    # as many as the scene's alert counts
+    ("POST", f"{ALERT}/review"): lambda ids: {"verdict": "FALSE_ALARM", "note": "", "count": "43"},
     ("POST", "/audit/people"): lambda ids: {"q": "ana"},
     ("POST", "/audit/export"): lambda ids: {"format": "csv", "entityId": str(ids["patient_id"])},
 }

@@ -12,6 +12,7 @@ from web.forms.sentences import TEMPLATES, said
 # Sentences with values in them that no page shows.
 LEFT_ENGLISH = {
     # the command line's own
+    "The archive can't be read, so nothing leaves the database: %(error)s.",
     "This receipt proves nothing: %(error)s.",
     "%(path)s is encrypted: name the file with its age identity, --identity.",
     "%(report)s Nothing was archived: run `sigilo audit verify`.",
