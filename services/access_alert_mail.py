@@ -10,18 +10,18 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
-import structlog
 from sqlalchemy import Row, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from config import Settings
-from integrations.mail import Mailer, MailRefused, MailUnavailable, compose
+from integrations.mail import Mailer
 from models import AccessAlert, AccessAlertDigest, User
 from services.access_alert_words import words_for
 from services.access_rules import RuleKey
+from services.mail_send import Failure, send_mail
 
 PAUSE = timedelta(minutes=30)  # between two mails to one person
 LEASE = timedelta(minutes=5)  # longer than a mail server is waited for
@@ -46,9 +46,6 @@ SAID = select(
     AccessAlert.last_at,
 )  # fmt: skip
 NEXT = text(f"SELECT u.id {OWED} ORDER BY d.next_attempt_at NULLS FIRST, u.id LIMIT 20")
-
-Failure = Literal["refused", "unreachable"]
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +95,10 @@ def send_digest(mailer: Mailer, settings: Settings, digest: Digest) -> Failure |
         "name": digest.name, "clinic": settings.clinic_name, "number": len(digest.alerts),
         "lines": "\n".join(_lines(settings, digest)), "link": f"{settings.base_url}/access-alerts",
     }  # fmt: skip
-    try:
-        message = compose(
-            sender=mailer.sender, sender_name=settings.clinic_name, recipient=digest.email,
-            subject=words.subject.format(**values), text=words.text.format(**values),
-            message_id=f"alerts.{digest.user_id}.{digest.upto}.{digest.attempts}",
-        )  # fmt: skip
-        mailer.send(message, digest.email)
-    except (MailRefused, ValueError) as error:
-        log.warning("mail refused", user_id=str(digest.user_id), error=type(error).__name__)
-        return "refused"
-    except MailUnavailable as error:
-        log.warning("mail not sent", user_id=str(digest.user_id), error=str(error), attempts=digest.attempts)
-        return "unreachable"
-    return None
+    return send_mail(
+        mailer, settings, recipient=digest.email, subject=words.subject.format(**values),
+        text=words.text.format(**values), message_id=f"alerts.{digest.user_id}.{digest.upto}.{digest.attempts}",
+    )  # fmt: skip
 
 
 def note_digest(session: Session, digest: Digest, failure: Failure | None) -> None:

@@ -11,18 +11,18 @@ import secrets
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
-import structlog
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from config import Settings
-from integrations.mail import Mailer, MailRefused, MailUnavailable, compose
+from integrations.mail import Mailer
 from models import PasswordLink, User
 from models.invitation import WAITING
 from services.audit_event import SYSTEM, Event, record
 from services.authenticate import secret_hash
+from services.mail_send import Failure, send_mail
 from services.password_link_words import words_for
 
 SECRET_BYTES = 32  # 256 bits
@@ -33,9 +33,6 @@ MOST_ATTEMPTS = 30  # about a day
 
 # What waits and is due: the worker's and the scheduler's one condition.
 DUE = f"{WAITING} AND next_attempt_at <= now()"
-
-Failure = Literal["refused", "unreachable"]
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +84,10 @@ def send_link(mailer: Mailer, settings: Settings, claimed: ClaimedLink) -> Failu
         "hours": int(LIFETIME.total_seconds() // 3600),
         "link": f"{settings.base_url}/invitations/{claimed.secret}",
     }
-    try:
-        message = compose(
-            sender=mailer.sender, sender_name=settings.clinic_name, recipient=claimed.email,
-            subject=words.subject.format(**values), text=words.text.format(**values),
-            message_id=f"{claimed.link_id}.{claimed.attempts}",
-        )  # fmt: skip
-        mailer.send(message, claimed.email)
-    except (MailRefused, ValueError) as error:
-        log.warning("mail refused", link_id=str(claimed.link_id), error=type(error).__name__)
-        return "refused"
-    except MailUnavailable as error:
-        log.warning("mail not sent", link_id=str(claimed.link_id), error=str(error), attempts=claimed.attempts)
-        return "unreachable"
-    return None
+    return send_mail(
+        mailer, settings, recipient=claimed.email, subject=words.subject.format(**values),
+        text=words.text.format(**values), message_id=f"{claimed.link_id}.{claimed.attempts}",
+    )  # fmt: skip
 
 
 def note_outcome(session: Session, claimed: ClaimedLink, failure: Failure | None) -> None:

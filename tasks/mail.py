@@ -4,19 +4,25 @@ accesses. Rows say to whom."""
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import structlog
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
+from sqlalchemy.orm import Session
 
+from config import Settings
 from integrations.mail import make_mailer
 from services.access_alert_mail import claim_digest, note_digest, send_digest
-from services.checkpoint_deliver import claim_delivery, deliver, note_delivery
+from services.checkpoint_deliver import Claimed, claim_delivery, deliver, note_delivery
 from services.password_link_send import claim_link, note_outcome, send_link
 from tasks.base import BaseTask
 from tasks.runtime import settings
 
 SEND_SECONDS = 60.0
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
 
 log = structlog.get_logger()
 
@@ -30,41 +36,19 @@ def send(self: BaseTask) -> int:
     if mailer is None:
         log.warning("mail waits: SMTP_URL or PUBLIC_URL is not set")
         return 0
-    deadline = time.monotonic() + SEND_SECONDS
-    sent = 0
-    while time.monotonic() < deadline:
-        with self.transaction() as session:
-            claimed = claim_link(session)
-        if claimed is None:
-            break
-        outcome = send_link(mailer, here, claimed)
-        with self.transaction() as session:
-            note_outcome(session, claimed, outcome)
-        sent += outcome is None
-    return sent
+    return _each(self, claim_link, lambda link: send_link(mailer, here, link), note_outcome)
 
 
 @shared_task(name="mail.checkpoints", bind=True, autoretry_for=(), max_retries=1, soft_time_limit=150, time_limit=180)  # type: ignore[untyped-decorator]
 def checkpoints(self: BaseTask) -> int:
     """Hand the newest checkpoint to every place that is owed it; gives how many have it now."""
     here = settings()
-    deadline = time.monotonic() + SEND_SECONDS
-    kept = 0
-    while time.monotonic() < deadline:
-        with self.transaction() as session:
-            claimed = claim_delivery(session, here)
-        if claimed is None:
-            break
-        try:
-            failure = deliver(here, claimed)
-        except SoftTimeLimitExceeded:
-            failure = "took too long"
-        with self.transaction() as session:
-            note_delivery(session, here, claimed, failure)
-        if failure is not None:
-            log.warning("checkpoint not delivered", sink=claimed.name, error=failure, attempts=claimed.attempts)
-        kept += failure is None
-    return kept
+    return _each(
+        self,
+        lambda session: claim_delivery(session, here),
+        lambda delivery: _hand_over(here, delivery),
+        lambda session, delivery, failure: note_delivery(session, here, delivery, failure),
+    )
 
 
 @shared_task(name="mail.alerts", bind=True, autoretry_for=(), soft_time_limit=150, time_limit=180)  # type: ignore[untyped-decorator]
@@ -74,15 +58,36 @@ def alerts(self: BaseTask) -> int:
     mailer = make_mailer(here)
     if mailer is None:
         return 0  # told for links, which cannot do without
+    return _each(self, claim_digest, lambda digest: send_digest(mailer, here, digest), note_digest)
+
+
+def _hand_over(here: Settings, delivery: Claimed) -> str | None:
+    try:
+        failure = deliver(here, delivery)
+    except SoftTimeLimitExceeded:
+        failure = "took too long"
+    if failure is not None:
+        log.warning("checkpoint not delivered", sink=delivery.name, error=failure, attempts=delivery.attempts)
+    return failure
+
+
+def _each(
+    task: BaseTask,
+    claim: Callable[[Session], Item | None],
+    act: Callable[[Item], Outcome | None],
+    note: Callable[[Session, Item, Outcome | None], None],
+) -> int:
+    """Claim, act and note what is due, one after the other for a minute; gives how many times nothing failed. No
+    transaction is open while somebody else's server is spoken to."""
     deadline = time.monotonic() + SEND_SECONDS
-    sent = 0
+    done = 0
     while time.monotonic() < deadline:
-        with self.transaction() as session:
-            claimed = claim_digest(session)
-        if claimed is None:
+        with task.transaction() as session:
+            item = claim(session)
+        if item is None:
             break
-        outcome = send_digest(mailer, here, claimed)
-        with self.transaction() as session:
-            note_digest(session, claimed, outcome)
-        sent += outcome is None
-    return sent
+        failure = act(item)
+        with task.transaction() as session:
+            note(session, item, failure)
+        done += failure is None
+    return done

@@ -19,6 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+from tests.http_server import serving
+
 BUCKET, REGION, ACCESS_KEY, SECRET_KEY = "clinic-kept", "sa-east-1", "AKIDOFTHETESTS", "k" * 40
 XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
@@ -199,12 +201,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def fake_s3() -> Iterator[FakeS3]:
-    with FakeS3() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.closing.set()
-            server.shutdown()
-            thread.join()
+    made = FakeS3()
+    with serving(made, made.closing):
+        yield made

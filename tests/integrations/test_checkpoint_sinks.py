@@ -16,6 +16,7 @@ from config import ConfigurationError, Principal, SmtpServer
 from integrations.checkpoint_sinks import FolderSink, Kept, MailSink, SinkUnavailable, WebhookSink, make_sink
 from integrations.mail import SmtpMailer
 from tests.conftest import make_settings
+from tests.http_server import serving
 from tests.integrations.test_mail import RECIPIENT, Inbox, smtp
 
 NOTE = "clinic.example.org/audit-chain\n7\naaaa\n\n\u2014 clinic.example.org/audit-chain bbbb\n"
@@ -60,15 +61,9 @@ class WitnessServer(ThreadingHTTPServer):
 
 @contextmanager
 def witness() -> Iterator[WitnessServer]:
-    with WitnessServer() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.closing.set()
-            server.shutdown()
-            thread.join()
+    made = WitnessServer()
+    with serving(made, made.closing):
+        yield made
 
 
 def test_a_folder_gets_a_file_for_each_and_keeps_what_it_has(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""Hand one mail over, whatever it is about: that it left, was refused, or may leave later."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import structlog
+
+from config import Settings
+from integrations.mail import Mailer, MailRefused, MailUnavailable, compose
+
+Failure = Literal["refused", "unreachable"]
+log = structlog.get_logger()
+
+
+def send_mail(
+    mailer: Mailer, settings: Settings, *, recipient: str, subject: str, text: str, message_id: str
+) -> Failure | None:
+    """None when it left, else why not: ``refused`` is for good. ``message_id`` holds nothing that is secret: it is what
+    the log knows the mail by."""
+    try:
+        message = compose(
+            sender=mailer.sender, sender_name=settings.clinic_name, recipient=recipient, subject=subject, text=text,
+            message_id=message_id,
+        )  # fmt: skip
+        mailer.send(message, recipient)
+    except (MailRefused, ValueError) as error:
+        log.warning("mail refused", message_id=message_id, error=type(error).__name__)
+        return "refused"
+    except MailUnavailable as error:
+        log.warning("mail not sent", message_id=message_id, error=str(error))
+        return "unreachable"
+    return None
