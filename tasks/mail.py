@@ -43,12 +43,17 @@ def send(self: BaseTask) -> int:
 def checkpoints(self: BaseTask) -> int:
     """Hand the newest checkpoint to every place that is owed it; gives how many have it now."""
     here = settings()
-    return _each(
-        self,
-        lambda session: claim_delivery(session, here),
-        lambda delivery: _hand_over(here, delivery),
-        lambda session, delivery, failure: note_delivery(session, here, delivery, failure),
-    )
+
+    def claim(session: Session) -> Claimed | None:
+        return claim_delivery(session, here)
+
+    def act(delivery: Claimed) -> str | None:
+        return _hand_over(here, delivery)
+
+    def note(session: Session, delivery: Claimed, failure: str | None) -> None:
+        note_delivery(session, here, delivery, failure)
+
+    return _each(self, claim, act, note)
 
 
 @shared_task(name="mail.alerts", bind=True, autoretry_for=(), soft_time_limit=150, time_limit=180)  # type: ignore[untyped-decorator]
@@ -74,8 +79,8 @@ def _hand_over(here: Settings, delivery: Claimed) -> str | None:
 def _each(
     task: BaseTask,
     claim: Callable[[Session], Item | None],
-    act: Callable[[Item], Outcome | None],
-    note: Callable[[Session, Item, Outcome | None], None],
+    act: Callable[[Item], Outcome],
+    note: Callable[[Session, Item, Outcome], None],
 ) -> int:
     """Claim, act and note what is due, one after the other for a minute; gives how many times nothing failed. No
     transaction is open while somebody else's server is spoken to."""
