@@ -1,7 +1,8 @@
 """Typed, frozen settings. Everything that differs between installations is read here, once.
 
 A value comes from an environment variable, from the file that ``NAME_FILE`` names, or from a Docker or
-Kubernetes secrets directory (``/run/secrets/<name>``), in this order. In production the process refuses to
+Kubernetes secrets directory (``/run/secrets/<name>``), in this order, and may be a reference to a store of
+secrets (``config_sources.py``). In production the process refuses to
 start while a secret is missing, short or a placeholder, and says which one and how to make one.
 """
 
@@ -9,33 +10,44 @@ from __future__ import annotations
 
 import base64
 import binascii
-import dataclasses
-import os
+import hashlib
 import re
 from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from config_sources import ConfigurationError, NamedFiles, References, read_anew
+from config_urls import (
+    at_the_primary,
+    check_model_name,
+    check_model_url,
+    check_sink_url,
+    is_folder_url,
+    is_safe_address,
+    parse_bucket_url,
+    parse_smtp_url,
+    with_role,
+)
+
+__all__ = ["ConfigurationError"]  # beside all that is defined here
 
 Network = IPv4Network | IPv6Network
 
 PRODUCT_NAME = "Sigilo"
 PRODUCT_VERSION = "1.0.0"
 
-SECRETS_DIRECTORIES = ("/run/secrets",)
 PLACEHOLDER = re.compile(r"change.?me|placeholder|example|secret123|password|^x+$|^0+$|<.*>", re.IGNORECASE)
+FORMER_KEY = re.compile(r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}(@[1-9][0-9]*)?")
+KEEP_ALIVE = re.compile(r"(\d{1,6}(ms|s|m|h)){1,4}|\d{1,8}|-1")
 HOW_TO_MAKE = "make one with: openssl rand -base64 48"
 HOW_TO_MAKE_KEY = "make one with: openssl rand -base64 32"
-
-
-class ConfigurationError(Exception):
-    """The settings are incomplete or contradictory; the text says which and what to do."""
 
 
 class Principal(StrEnum):
@@ -67,9 +79,14 @@ class Settings(BaseSettings):
     port: int = 8000
 
     secret_key: SecretStr = SecretStr("")
+    secret_key_previous: SecretStr = SecretStr("")  # others that are accepted too, with commas or spaces
     field_key: SecretStr = SecretStr("")
-    field_key_previous: SecretStr = SecretStr("")
+    field_key_previous: SecretStr = SecretStr("")  # others that open and find too, with commas or spaces
     audit_signing_key: SecretStr = SecretStr("")
+    # Verifier keys that signed before it did, each with the last event that it signed: name+id+key@4711
+    audit_former_keys: Annotated[tuple[str, ...], NoDecode] = ()
+    # The same of the keys that signed manifests of backups, as `sigilo backup key` printed them.
+    backup_former_keys: Annotated[tuple[str, ...], NoDecode] = ()
 
     database_url: SecretStr = SecretStr("")
     database_url_migrator: SecretStr = SecretStr("")
@@ -81,10 +98,13 @@ class Settings(BaseSettings):
     database_url_backup: SecretStr = SecretStr("")
     database_pool_size: int = 8
     redis_url: SecretStr = SecretStr("")
+    # Between SIGTERM and the stop of `sigilo web`: longer than whoever sends requests here waits to ask /readyz again.
+    drain_seconds: Annotated[float, Field(ge=0, le=300)] = 5.0
     web_workers: int = 2  # web processes that share each quota while Redis is away
 
     public_url: str = ""
     smtp_url: SecretStr = SecretStr("")  # smtp://login:password@host:587?from=clinic@example.org, or smtps://
+    admin_digest: Literal["daily", "weekly", "off"] = "weekly"  # mail to administrators about how all of it stands
     # URLs: file:///…, https://…, mailto:…, s3://bucket/prefix
     checkpoint_sinks: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     # How long nobody can delete them from a bucket: as long as the records (20 years, Lei 13.787/2018).
@@ -96,6 +116,25 @@ class Settings(BaseSettings):
     audit_keep_months: int = Field(default=60, ge=12)  # of the trail in the database; older ones go into archives
     audit_archives: str = ""  # file:///folder for them; SIGILO_HOME/archives without it
     backup_age_recipient: str = ""  # age1…: whom archives and backups are encrypted to
+    backup_url: str = ""  # file:///folder or s3://bucket/prefix; SIGILO_HOME/backups without it
+    backup_keep_daily: Annotated[int, Field(ge=1, le=3660)] = 7
+    backup_keep_weekly: Annotated[int, Field(ge=0, le=520)] = 4
+    backup_keep_monthly: Annotated[int, Field(ge=0, le=360)] = 12
+    backup_lock_days: Annotated[int, Field(ge=0, le=36500)] = 7  # in a bucket with object lock: nobody deletes sooner
+    drill_keys: str = ""  # folder of the keys that drills open backups with; SIGILO_HOME/drill without it
+    drill_key_days: Annotated[int, Field(ge=1, le=3660)] = 90
+    drill_database_url: SecretStr = SecretStr("")  # another server to restore into; DATABASE_URL's without it
+    postgres_programs: str = ""  # folder with pg_dump and pg_restore; looked for where Debian has them without it
+    ollama_url: str = ""  # http://127.0.0.1:11434: Ollama of one's own; empty: rules alone write and suggest
+    ai_model: str = "llama3.2:3b"
+    ai_timeout_seconds: Annotated[int, Field(ge=5, le=3600)] = 240  # for a whole answer; half of it for its first word
+    ai_answer_tokens: Annotated[int, Field(ge=64, le=16384)] = 800
+    ai_context_tokens: Annotated[int, Field(ge=1024, le=262144)] = 8192  # prompt and answer; memory grows with it
+    ai_keep_alive: str = "10m"  # how long the model stays in memory after an answer, as Ollama has it; -1: for ever
+    ai_user_quota: str = "30/hour"  # questions of one person
+    ai_clinic_quota: str = "200/hour"  # … and of everybody together
+    ai_ttl_hours: Annotated[int, Field(ge=1, le=720)] = 48  # how long prompts and answers that nobody accepted are kept
+    ai_parallel: Annotated[int, Field(ge=1, le=64)] = 1  # answers at a time: one for each graphics card
     clinic_name: str = "Clínica"
     clinic_timezone: str = "America/Sao_Paulo"
     rate_limit_default: str = "20/minute"
@@ -110,7 +149,13 @@ class Settings(BaseSettings):
         ip_network("::1/128"),
     )
     metrics_token: SecretStr = SecretStr("")
+    metrics_host: str = "127.0.0.1"  # where workers and the scheduler listen for Prometheus …
+    worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0  # … and at which ports; 0: nowhere
+    scheduler_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    otel_exporter_otlp_endpoint: str = ""  # of a collector that speaks OTLP over HTTP; empty: nothing is traced
+    # Share of the traces that begin here; what belongs to one is sampled with it, or not (parentbased_traceidratio).
+    otel_traces_sampler_arg: Annotated[float, Field(ge=0, le=1)] = 0.1
 
     @classmethod
     def settings_customise_sources(
@@ -121,7 +166,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings, env_settings, _NamedFiles(settings_cls), file_secret_settings)
+        files = NamedFiles(settings_cls)
+        return (init_settings, References(settings_cls, env_settings, files), env_settings, files)
 
     @field_validator("trusted_proxies", "metrics_networks", mode="before")
     @classmethod
@@ -136,6 +182,16 @@ class Settings(BaseSettings):
             parts = urlsplit(origin)
             if origin == "*" or not parts.scheme or not parts.netloc or parts.path:
                 raise ValueError("CORS_ORIGINS takes exact origins such as https://app.example.org, never *")
+        return value
+
+    @field_validator("audit_former_keys", "backup_former_keys", mode="before")
+    @classmethod
+    def _former_keys(cls, value: Any, info: ValidationInfo) -> Any:
+        value = _listed(value)
+        if not all(FORMER_KEY.fullmatch(key) for key in value):
+            raise ValueError(
+                f"{str(info.field_name).upper()} takes keys with commas, each as `sigilo audit key --last` prints it"
+            )
         return value
 
     @field_validator("checkpoint_sinks", mode="before")
@@ -153,12 +209,53 @@ class Settings(BaseSettings):
             raise ValueError("AUDIT_ARCHIVES takes file:///folder")
         return value
 
+    @field_validator("backup_url")
+    @classmethod
+    def _backups(cls, value: str) -> str:
+        if value and not is_folder_url(value):
+            if urlsplit(value).scheme != "s3":
+                raise ValueError("BACKUP_URL takes file:///folder or s3://bucket/prefix")
+            parse_bucket_url(value)
+        return value
+
     @field_validator("s3_endpoint_url")
     @classmethod
     def _endpoint(cls, value: str) -> str:
         parts = urlsplit(value)
-        if value and (not _is_safe_address(value) or parts.username or parts.query or parts.fragment):
+        if value and (not is_safe_address(value) or parts.username or parts.query or parts.fragment):
             raise ValueError("S3_ENDPOINT_URL is https://host (or http:// on this machine), or empty for Amazon's")
+        return value
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _collector(cls, value: str) -> str:
+        parts = urlsplit(value)
+        has_more = parts.username or parts.query or parts.fragment
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname or has_more):
+            raise ValueError("OTEL_EXPORTER_OTLP_ENDPOINT is http://host:4318 or https://host, without a password")
+        return value
+
+    @field_validator("ollama_url")
+    @classmethod
+    def _model_server(cls, value: str) -> str:
+        if value:
+            check_model_url(value)
+        return value.rstrip("/")
+
+    @field_validator("ai_model")
+    @classmethod
+    def _model(cls, value: str) -> str:
+        try:
+            check_model_name(value)
+        except ValueError as error:
+            raise ValueError(f"AI_MODEL: {error}") from None
+        return value
+
+    @field_validator("ai_keep_alive")
+    @classmethod
+    def _keep_alive(cls, value: str) -> str:
+        if not KEEP_ALIVE.fullmatch(value):
+            raise ValueError("AI_KEEP_ALIVE is written 30s, 10m or 24h, or 0 (not at all) or -1 (for ever)")
         return value
 
     @field_validator("clinic_timezone")
@@ -194,6 +291,8 @@ class Settings(BaseSettings):
 
     def _problems(self) -> list[str]:
         problems = []
+        if self.ai_answer_tokens > self.ai_context_tokens // 2:
+            problems.append("AI_ANSWER_TOKENS may be half of AI_CONTEXT_TOKENS at most: the prompt needs its place too")
         secret = self.secret_key.get_secret_value()
         if len(secret) < 32:
             problems.append(f"SECRET_KEY is missing or shorter than 32 characters: {HOW_TO_MAKE}")
@@ -203,9 +302,7 @@ class Settings(BaseSettings):
             value = getattr(self, name).get_secret_value()
             if len(decode_key(value)) != 32:
                 problems.append(f"{name.upper()} is missing or not 32 bytes in base64: {HOW_TO_MAKE_KEY}")
-        previous = self.field_key_previous.get_secret_value()
-        if previous and len(decode_key(previous)) != 32:
-            problems.append(f"FIELD_KEY_PREVIOUS is not 32 bytes in base64: {HOW_TO_MAKE_KEY}")
+        problems += self._former_key_problems()
         has_url_per_role = all(
             getattr(self, f"database_url_{principal.value}").get_secret_value() for principal in Principal
         )
@@ -215,8 +312,25 @@ class Settings(BaseSettings):
             problems.append("REDIS_URL is missing: redis://:password@host:6379/0")
         if any(urlsplit(each.get_secret_value()).scheme == "s3" for each in self.checkpoint_sinks):
             problems += self._s3_problems("CHECKPOINT_SINKS")
+        if urlsplit(self.backup_url).scheme == "s3":
+            problems += self._s3_problems("BACKUP_URL")
         if self.is_production:
             problems += self._weak_passwords()
+        return problems
+
+    def _former_key_problems(self) -> list[str]:
+        problems = []
+        if any(len(each) < 32 for each in self.former_secret_keys):
+            problems.append("SECRET_KEY_PREVIOUS has a key shorter than 32 characters: separate keys with commas")
+        former = [decode_key(each) for each in self.former_field_keys]
+        if any(len(each) != 32 for each in former):
+            problems.append("FIELD_KEY_PREVIOUS has a key that is not 32 bytes in base64: separate keys with commas")
+        numbers = [key_number(each) for each in (decode_key(self.field_key.get_secret_value()), *former)]
+        if len(set(numbers)) != len(numbers):
+            problems.append(
+                "FIELD_KEY and FIELD_KEY_PREVIOUS have two keys of the same number, which no ciphertext could"
+                " tell apart: name each once, and make a new key with `sigilo keys make`"
+            )
         return problems
 
     def _s3_problems(self, naming: str) -> list[str]:
@@ -242,6 +356,16 @@ class Settings(BaseSettings):
         return self.sigilo_env == "production"
 
     @property
+    def former_secret_keys(self) -> tuple[str, ...]:
+        """Keys that signed before, or are about to: what they signed is accepted."""
+        return _keys_in(self.secret_key_previous)
+
+    @property
+    def former_field_keys(self) -> tuple[str, ...]:
+        """Keys, in base64, that sealed before, or are about to: what they sealed is opened and found."""
+        return _keys_in(self.field_key_previous)
+
+    @property
     def can_send_mail(self) -> bool:
         """Whether mail with links can leave: through SMTP_URL, or into a folder while developing."""
         return not self.is_production or bool(self.smtp_url.get_secret_value() and self.public_url)
@@ -251,6 +375,16 @@ class Settings(BaseSettings):
         """Where archives of the trail lie."""
         named = urlsplit(self.audit_archives).path
         return Path(unquote(named)) if named else self.sigilo_home / "archives"
+
+    @property
+    def backup_store(self) -> str:
+        """Where backups lie: BACKUP_URL, or a folder of SIGILO_HOME as such a URL."""
+        return self.backup_url or f"file://{quote(str((self.sigilo_home / 'backups').absolute()))}"
+
+    @property
+    def drill_key_folder(self) -> Path:
+        """Where the private halves of the drills' keys lie, for the drills' worker alone."""
+        return Path(self.drill_keys) if self.drill_keys else self.sigilo_home / "drill"
 
     @property
     def base_url(self) -> str:
@@ -264,51 +398,19 @@ class Settings(BaseSettings):
     def url_for(self, principal: Principal) -> str:
         """libpq URL that connects as ``principal``: its own login, or the one login with the role set."""
         own: str = getattr(self, f"database_url_{principal.value}").get_secret_value()
-        return own or with_role(self.database_url.get_secret_value(), principal.role)
+        return at_the_primary(own or with_role(self.database_url.get_secret_value(), principal.role))
 
-
-class _NamedFiles(PydanticBaseSettingsSource):
-    """``NAME_FILE=/path`` gives NAME its file's content, and /run/secrets/<name> does so without naming it."""
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        named = os.environ.get(f"{field_name.upper()}_FILE")
-        paths = (
-            [Path(named)]
-            if named
-            else [
-                Path(directory) / name
-                for directory in SECRETS_DIRECTORIES
-                for name in (field_name, field_name.upper())
-            ]
-        )
-        for path in paths:
+    def url_anew(self, principal: Principal) -> str:
+        """The same by what the secrets' files or stores say now; as it was where they can't be read."""
+        changed = {}
+        for name in (f"database_url_{principal.value}", "database_url"):
             try:
-                return path.read_text(encoding="utf-8").strip(), field_name, False
-            except FileNotFoundError:
-                if named:
-                    raise ConfigurationError(
-                        f"{field_name.upper()}_FILE names {path}, which does not exist"
-                    ) from None
-            except OSError as error:
-                raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        found = {}
-        for name, field in self.settings_cls.model_fields.items():
-            value, _, _ = self.get_field_value(field, name)
+                value = read_anew(name) if getattr(self, name).get_secret_value() else None
+            except ConfigurationError:
+                return self.url_for(principal)
             if value is not None:
-                found[name] = value
-        return found
-
-
-def with_role(url: str, role: str) -> str:
-    """``url`` with the session's role set at connect, so that one login serves every principal."""
-    parts = urlsplit(url)
-    query = [(key, value) for key, value in parse_qsl(parts.query) if key != "options"]
-    given = dict(parse_qsl(parts.query)).get("options", "")
-    query.append(("options", f"{given} -c role={role}".strip()))
-    return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(query, quote_via=quote), ""))
+                changed[name] = SecretStr(value)
+        return self.model_copy(update=changed).url_for(principal)
 
 
 def decode_key(value: str) -> bytes:
@@ -319,20 +421,14 @@ def decode_key(value: str) -> bytes:
         return b""
 
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-SMTP_SHAPE = "SMTP_URL is written smtp://login:password@host:587?from=clinic@example.org (STARTTLS), or smtps://"
+def key_number(key: bytes) -> int:
+    """One byte that tells field keys apart: a ciphertext begins with it, so it says which key it needs."""
+    return hashlib.sha256(b"sigilo key number" + key).digest()[0]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class SmtpServer:
-    """Where mail is handed over. ``tls``: ``implicit``, ``starttls``, or ``none``, which only this machine may be."""
-
-    host: str
-    port: int
-    tls: Literal["implicit", "starttls", "none"]
-    login: str | None
-    password: str | None = dataclasses.field(repr=False)
-    sender: str
+def _keys_in(listed: SecretStr) -> tuple[str, ...]:
+    """Keys with commas or white space between them."""
+    return tuple(listed.get_secret_value().replace(",", " ").split())
 
 
 def _listed(value: Any) -> Any:
@@ -340,73 +436,6 @@ def _listed(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-def is_folder_url(url: str) -> bool:
-    """Whether ``url`` names a folder of this machine: ``file:///…``."""
-    parts = urlsplit(url)
-    return parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
-
-
-def check_sink_url(url: str) -> None:
-    """Raises ValueError, which never quotes the URL: a web address may hold a secret."""
-    parts = urlsplit(url)
-    if parts.scheme == "s3":
-        parse_bucket_url(url)
-        return
-    if is_folder_url(url):
-        return
-    if parts.scheme == "mailto" and parts.path.count("@") == 1:
-        return
-    if _is_safe_address(url):
-        return
-    raise ValueError(
-        "CHECKPOINT_SINKS takes file:///folder, https://host/path, mailto:somebody@host and s3://bucket/prefix, with"
-        " commas"
-    )
-
-
-def _is_safe_address(url: str) -> bool:
-    """Whether it is a web address that nobody on the way reads: https, or a server on this machine."""
-    parts = urlsplit(url)
-    return bool(parts.hostname) and (
-        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
-    )
-
-
-def parse_bucket_url(url: str) -> tuple[str, str]:
-    """``s3://bucket/some/prefix`` → ``("bucket", "some/prefix/")``; no prefix is an empty one. Raises ValueError."""
-    match = BUCKET_URL.fullmatch(url)
-    if match is None:
-        raise ValueError("a bucket is named as s3://bucket or s3://bucket/prefix")
-    prefix = match["prefix"].strip("/")
-    return match["bucket"], f"{prefix}/" if prefix else ""
-
-
-def parse_smtp_url(url: str) -> SmtpServer:
-    """Raises ValueError, which never quotes the URL: it holds a password."""
-    parts = urlsplit(url)
-    query = dict(parse_qsl(parts.query))
-    try:
-        port = parts.port
-    except ValueError:
-        raise ValueError(SMTP_SHAPE) from None
-    login = unquote(parts.username) if parts.username else None
-    sender = query.get("from") or login or ""
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or not ADDRESS.fullmatch(sender):
-        raise ValueError(SMTP_SHAPE)
-    tls: Literal["implicit", "starttls", "none"] = "implicit" if parts.scheme == "smtps" else "starttls"
-    if query.get("tls") == "none":
-        if parts.hostname not in LOOPBACK:
-            raise ValueError("SMTP_URL may say tls=none for a server on this machine only")
-        tls = "none"
-    password = unquote(parts.password) if parts.password else None
-    return SmtpServer(parts.hostname, port or (465 if tls == "implicit" else 587), tls, login, password, sender)
-
-
-ADDRESS = re.compile(r"[^@\s<>,;:\"()\[\]\\]+@[^@\s<>,;:\"()\[\]\\]+")
-# Names of buckets as S3 has them; in a prefix what needs no escaping, and no part that is dots alone.
-BUCKET_URL = re.compile(
-    r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(?:/(?!\.+(?:/|$))[\w.-]+)*/?)", re.ASCII
-)
 RATE = re.compile(r"^([1-9]\d{0,8})/(second|minute|hour|day)$")
 RATE_SHAPE = "a quota is written N/second, N/minute, N/hour or N/day, such as 20/minute"
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}

@@ -12,10 +12,10 @@ from alembic import context
 from sqlalchemy import Connection
 
 import models
+from models.advisory_locks import MIGRATE
 
 LOCK_TIMEOUT = "4s"
 STATEMENT_TIMEOUT = "5min"
-ADVISORY_LOCK = 7_164_001  # two processes that start at once migrate one after the other
 
 
 def include_object(obj: Any, name: str | None, kind: str, reflected: bool, _: Any) -> bool:
@@ -35,7 +35,7 @@ def run(connection: Connection) -> None:
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'")
         # Waiting for another process's migration is fine; waiting for a table's lock is not.
         connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATE})")
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         context.run_migrations()
 

@@ -7,14 +7,16 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from config import ConfigurationError, Principal, Settings
-from migrations.roles import MIGRATOR, ensure_database, ensure_ownership, ensure_roles
+from migrations.roles import ARCHIVE, MIGRATOR, ensure_database, ensure_ownership, ensure_roles
 from migrations.run import downgrade, upgrade
 from models.engine import make_engine
 
 MIGRATION_TIMEOUT_MS = 30 * 60_000
+# The worker, which archives, is not to be who says for how long the trail stays.
+POLICY = text("UPDATE audit_policy SET keep_months = :months WHERE keep_months <> :months")
 
 
 def upgrade_schema(settings: Settings, revision: str = "head") -> None:
@@ -28,6 +30,14 @@ def upgrade_schema(settings: Settings, revision: str = "head") -> None:
             _claim_database(connection)
     with _migrator(settings) as engine:
         upgrade(engine, revision)
+        note_policy(engine, settings)
+
+
+def note_policy(engine: Engine, settings: Settings) -> None:
+    """As the migrator: keep AUDIT_KEEP_MONTHS where the database itself asks for it; nothing before that schema."""
+    with engine.begin() as connection:
+        if connection.execute(text("SELECT to_regclass('public.audit_policy') IS NOT NULL")).scalar_one():
+            connection.execute(POLICY, {"months": settings.audit_keep_months})
 
 
 def downgrade_schema(settings: Settings, revision: str) -> None:
@@ -68,6 +78,8 @@ def _claim_database(connection: psycopg.Connection) -> None:
         ensure_ownership(connection)
     except psycopg.errors.InsufficientPrivilege:
         missing = [principal.role for principal in Principal if not _may_become(connection, principal.role)]
+        if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (ARCHIVE,)).fetchone() is None:
+            missing.append(ARCHIVE)
         owner = connection.execute(
             "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'public'"
         ).fetchone()

@@ -3,6 +3,9 @@
 A role is an account of the whole server, so making one twice is harmless and two starting processes take
 turns. With one DATABASE_URL its login becomes a member of each and switches at connect; in embedded mode
 each role logs in by itself with its own password.
+
+One more is no principal of the program's: what looks after the archive of changes, beside the server, says what it
+found as that role, which may do nothing else and has no password (``deploy/postgres``).
 """
 
 from __future__ import annotations
@@ -13,9 +16,11 @@ import psycopg
 from psycopg import sql
 
 from config import Principal
+from models.advisory_locks import ROLES
 
-ADVISORY_LOCK = 7_164_002
 MIGRATOR = Principal.MIGRATOR.role
+ARCHIVE = "sigilo_archive"
+ALL_ROLES = (*(principal.role for principal in Principal), ARCHIVE)
 
 
 def ensure_roles(connection: psycopg.Connection[Any], passwords: dict[str, str] | None = None) -> None:
@@ -24,7 +29,7 @@ def ensure_roles(connection: psycopg.Connection[Any], passwords: dict[str, str] 
     ``connection`` must be in autocommit, as a login that may create roles. Raises psycopg.Error otherwise.
     """
     with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (ADVISORY_LOCK,))
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLES,))
         present = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
         row = connection.execute(
             "SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user"
@@ -43,6 +48,13 @@ def ensure_roles(connection: psycopg.Connection[Any], passwords: dict[str, str] 
                 )
             elif not is_superuser:
                 connection.execute(sql.SQL("GRANT {} TO {}").format(name, sql.Identifier(login)))
+        if ARCHIVE not in present:
+            # Nobody becomes it; the account that owns the data logs in as it, over the socket.
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT").format(sql.Identifier(ARCHIVE)))
+        if is_superuser:
+            # For the scratch database of each restore drill. Elsewhere an administrator grants it, or
+            # DRILL_DATABASE_URL names another server.
+            connection.execute(sql.SQL("ALTER ROLE {} CREATEDB").format(sql.Identifier(MIGRATOR)))
 
 
 def ensure_database(connection: psycopg.Connection[Any], name: str) -> None:
@@ -62,11 +74,9 @@ def ensure_ownership(connection: psycopg.Connection[Any]) -> None:
     connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
     database = connection.info.dbname
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database)))
-    for principal in Principal:
+    for role in ALL_ROLES:
         connection.execute(
-            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
-                sql.Identifier(database), sql.Identifier(principal.role)
-            )
+            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), sql.Identifier(role))
         )
     connection.execute(
         sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(

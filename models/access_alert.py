@@ -21,7 +21,8 @@ class AccessAlert(Base):
     __tablename__ = "access_alerts"
 
     id: Mapped[PrimaryKey]
-    number: Mapped[int] = mapped_column(BigInteger(), Identity(always=True))  # in the order they became visible
+    # In the order they became visible; one that has doubled since gets another, and is the newest again.
+    number: Mapped[int] = mapped_column(BigInteger(), Identity(always=True))
     rule: Mapped[str]
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
     acting_role: Mapped[str]
@@ -32,6 +33,7 @@ class AccessAlert(Base):
     first_sequence: Mapped[int] = mapped_column(BigInteger())
     last_sequence: Mapped[int] = mapped_column(BigInteger())
     count: Mapped[int]
+    told_count: Mapped[int]  # what ``count`` was when ``number`` was given
     threshold: Mapped[int]  # as it was then, and so the window
     window_minutes: Mapped[int | None]  # none: the night
     patient_ids: Mapped[list[uuid.UUID]] = mapped_column(ARRAY(Uuid()))  # the first hundred
@@ -64,6 +66,21 @@ class AccessWatch(Base):
     sequence: Mapped[int] = mapped_column(BigInteger())
 
     __table_args__ = (CheckConstraint("id = 1", "one_row"),)
+
+
+class AccessWatchBehind(Base):
+    """A rule that failed, and up to which event it has looked; what is newer than that the others have looked through
+    without it. None of the table: every rule is as far as the one mark says."""
+
+    __tablename__ = "access_watch_behind"
+
+    rule: Mapped[str] = mapped_column(primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger())
+    failures: Mapped[int] = mapped_column(server_default=text("1"))
+    next_attempt_at: Mapped[datetime] = mapped_column(server_default=text("now() + interval '30 seconds'"))
+    since: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+    __table_args__ = (CheckConstraint("failures >= 1", "failed"),)
 
 
 class AccessAlertDigest(Base):

@@ -10,11 +10,11 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Index, SmallInteger, Uuid, text
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, Uuid, text
 from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, CreatedAt
+from models.base import Base, CreatedAt, PrimaryKey
 
 OUTCOMES = ("success", "refused", "failure")
 
@@ -160,6 +160,26 @@ class AuditArchive(Base):
     )
 
 
+class AuditPolicy(Base):
+    """For how long the trail stays in the database, one row: the migrator writes it (``migrations/prepare.py``)."""
+
+    __tablename__ = "audit_policy"
+
+    is_only: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    keep_months: Mapped[int]
+
+    __table_args__ = (CheckConstraint("is_only", "one_row"), CheckConstraint("keep_months >= 12", "a_year"))
+
+
+class AuditCheck(Base):
+    """The last check of the trail and what it came to, as a signed ``note`` (``services/audit_check_note.py``)."""
+
+    __tablename__ = "audit_checks"
+
+    ended_at: Mapped[datetime] = mapped_column(primary_key=True)
+    note: Mapped[str]
+
+
 class AuditFinding(Base):
     """Something that the last check of the trail found wrong (``services/audit_report.py``)."""
 
@@ -170,6 +190,30 @@ class AuditFinding(Base):
     first: Mapped[int] = mapped_column(BigInteger())
     last: Mapped[int | None] = mapped_column(BigInteger())
     event_id: Mapped[str | None]  # as text: whoever tampers may have written what is no id
+
+
+class AuditAlarm(Base):
+    """The trail was found not intact, in so many ``places`` at most. Open until an auditor has taken note of it,
+    whatever later checks find; at most one is open."""
+
+    __tablename__ = "audit_alarms"
+
+    id: Mapped[PrimaryKey]
+    found_at: Mapped[CreatedAt]
+    last_found_at: Mapped[CreatedAt]
+    places: Mapped[int]
+    noted_at: Mapped[datetime | None]
+    noted_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id"))
+    note: Mapped[str | None]
+
+    __table_args__ = (
+        Index(
+            "uq_audit_alarms_open", text("(noted_at IS NULL)"), unique=True, postgresql_where=text("noted_at IS NULL")
+        ),
+        CheckConstraint("num_nulls(noted_at, noted_by, note) IN (0, 3)", "noted_whole"),
+        CheckConstraint("length(note) BETWEEN 1 AND 2000", "note_length"),
+        CheckConstraint("places >= 1", "counted"),
+    )
 
 
 class CheckpointSink(Base):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.orm import Session, sessionmaker
+from psycopg.errors import ReadOnlySqlTransaction
+from sqlalchemy import Engine, ExceptionContext, create_engine, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
+from sqlalchemy.orm import Session
 
+from models.connection import GONE
 from models.raw_connection import RawConnection
 from models.raw_connections import RawConnections, is_closed_by_server
+from models.watched_pool import PoolWatch, WatchedPool
 
 # A statement that takes longer than this is a fault, not a slow page; imports and backups set their own.
 STATEMENT_TIMEOUT_MS = 15_000
@@ -22,18 +26,35 @@ LOCK_TIMEOUT_MS = 5_000
 # as busy as that.
 KEPT_BY_ENGINE = 5
 
+Anew = Callable[[], str]
 Driver = TypeVar("Driver", bound=psycopg.Connection[Any])
 
 
 def make_connect(
-    kind: type[Driver], url: str, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
+    kind: type[Driver], url: str, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS, *, anew: Anew | None = None
 ) -> Callable[[], Driver]:
-    """What opens a connection of ``kind`` to a libpq ``url`` (``postgresql://…``) with our time-outs."""
+    """What opens a connection of ``kind`` to a libpq ``url`` (``postgresql://…``) with our time-outs.
+
+    ``anew`` gives the URL as it is by now, and is asked when a connection fails: then a password may be changed under
+    a running process, the secret's file first and the server's role after it, and no connection fails meanwhile.
+    """
+    here = [url]
+
+    def open_(to: str) -> Driver:
+        return kind.connect(
+            to, connect_timeout=5, application_name="sigilo", prepare_threshold=3, autocommit=True, **GONE
+        )
 
     def connect() -> Driver:
-        connection = kind.connect(
-            url, connect_timeout=5, application_name="sigilo", prepare_threshold=3, autocommit=True
-        )
+        known = here[0]
+        try:
+            connection = open_(known)
+        except psycopg.OperationalError:
+            fresh = known if anew is None else anew()
+            if fresh == known:
+                raise
+            connection = open_(fresh)
+            here[0] = fresh
         connection.execute(
             f"SET statement_timeout = {int(statement_timeout_ms)}; SET lock_timeout = {LOCK_TIMEOUT_MS};"
             "SET idle_in_transaction_session_timeout = 60000; SET TimeZone = 'UTC'; SET DateStyle = 'ISO';"
@@ -47,15 +68,24 @@ def make_connect(
     return connect
 
 
-def make_engine(url: str, *, pool_size: int = 5, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Engine:
-    """An engine over psycopg 3 for a libpq ``url``, of at most ``pool_size`` + 2 connections at once.
+def make_engine(
+    url: str,
+    *,
+    pool_size: int = 5,
+    statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
+    anew: Anew | None = None,
+    watch: PoolWatch | None = None,
+) -> Engine:
+    """An engine over psycopg 3 for a libpq ``url``, of at most ``pool_size`` + 2 connections at once; ``anew`` as in
+    ``make_connect``. ``watch`` is told how its pool is used.
 
     An idle connection that the server has closed is found before use without a round trip, so a restarted
     server costs a reconnect and not an error.
     """
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=make_connect(psycopg.Connection, url, statement_timeout_ms),
+        creator=make_connect(psycopg.Connection, url, statement_timeout_ms, anew=anew),
+        poolclass=WatchedPool,
         pool_size=min(pool_size, KEPT_BY_ENGINE),
         max_overflow=pool_size + 2 - min(pool_size, KEPT_BY_ENGINE),
         pool_timeout=5,
@@ -63,7 +93,25 @@ def make_engine(url: str, *, pool_size: int = 5, statement_timeout_ms: int = STA
         hide_parameters=True,  # parameters are patient data; exception texts end up in logs
     )
     event.listen(engine, "checkout", _refuse_closed)
+    event.listen(engine, "handle_error", _leave_a_standby)
+    if watch is not None and isinstance(engine.pool, WatchedPool):
+        engine.pool.begin(watch)
     return engine
+
+
+class CommitUncertain(OperationalError):
+    """The server went away between COMMIT and its answer: what was to be stored is stored whole, or not at all."""
+
+
+def commit(session: Session) -> None:
+    """Commit, and tell a server that went away meanwhile from one that did so before. Raises CommitUncertain."""
+    session.flush()
+    try:
+        session.commit()
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise CommitUncertain(None, None, error.orig or error) from error
+        raise
 
 
 def driver_connection(session: Session) -> psycopg.Connection[Any]:
@@ -78,6 +126,12 @@ def _refuse_closed(connection: psycopg.Connection[Any], *_: Any) -> None:
         raise DisconnectionError("the server closed this connection")
 
 
+def _leave_a_standby(context: ExceptionContext) -> None:
+    """A server that takes no writes is none of ours any more: what is connected to it is closed."""
+    if isinstance(context.original_exception, ReadOnlySqlTransaction):
+        context.is_disconnect = True
+
+
 class Databases:
     """The engines of one process by principal name, made at first use (and so after a fork).
 
@@ -85,8 +139,19 @@ class Databases:
     twice the threads' number are enough.
     """
 
-    def __init__(self, urls: dict[str, str], *, pool_size: int = 5) -> None:
+    def __init__(
+        self,
+        urls: dict[str, str],
+        *,
+        pool_size: int = 5,
+        anew: Callable[[str], str] | None = None,
+        watch: Callable[[str], PoolWatch] | None = None,
+    ) -> None:
+        """``anew``: a principal's URL as it is by now (see ``make_connect``); ``watch``: who is told how its engine's
+        pool is used."""
         self._urls = urls
+        self._anew = anew
+        self._watch = watch
         self._pool_size = pool_size
         self._engines: dict[str, Engine] = {}
         self._raw: dict[str, RawConnections] = {}
@@ -94,25 +159,33 @@ class Databases:
     def engine(self, principal: str) -> Engine:
         engine = self._engines.get(principal)
         if engine is None:
-            engine = self._engines.setdefault(principal, make_engine(self._urls[principal], pool_size=self._pool_size))
+            made = make_engine(
+                self._urls[principal], pool_size=self._pool_size, anew=self._anew_of(principal),
+                watch=None if self._watch is None else self._watch(principal),
+            )  # fmt: skip
+            engine = self._engines.setdefault(principal, made)
         return engine
 
     @contextmanager
     def session(self, principal: str) -> Iterator[Session]:
-        """One transaction: committed when the block ends, rolled back when it raises."""
-        with sessionmaker(self.engine(principal), expire_on_commit=False).begin() as session:
+        """One transaction: committed when the block ends, rolled back when it raises. Raises CommitUncertain."""
+        with Session(self.engine(principal), expire_on_commit=False) as session:
             yield session
+            commit(session)
 
     @contextmanager
     def autocommit(self, principal: str) -> Iterator[RawConnection]:
         """A raw connection whose every statement is its own transaction: the way of audited reads."""
         raw = self._raw.get(principal)
         if raw is None:
-            fresh = RawConnections(make_connect(RawConnection, self._urls[principal]), keep=self._pool_size)
-            raw = self._raw.setdefault(principal, fresh)
+            connect = make_connect(RawConnection, self._urls[principal], anew=self._anew_of(principal))
+            raw = self._raw.setdefault(principal, RawConnections(connect, keep=self._pool_size))
         connection = raw.take()
         try:
             yield connection
+        except ReadOnlySqlTransaction:
+            connection.close()  # see ``_leave_a_standby``
+            raise
         finally:
             raw.give_back(connection)
             self._bound_idle()
@@ -120,6 +193,9 @@ class Databases:
     def holding(self, principal: str, connection: RawConnection) -> Databases:
         """These databases, but that ``principal``'s raw connection is ``connection``, which stays open."""
         return _Holding(self, principal, connection)
+
+    def _anew_of(self, principal: str) -> Anew | None:
+        return None if self._anew is None else partial(self._anew, principal)
 
     def _bound_idle(self) -> None:
         kept = list(self._raw.values())

@@ -13,6 +13,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.base import Base, CreatedAt, PrimaryKey
 from models.patient import one_of
 
+# Bytes of an uploaded file that are one row: large enough to be few, small enough to be deleted a few at a time.
+PART_BYTES = 256 * 1024
+PARTS_AT_ONCE = 8
 JOB_STATES = ("QUEUED", "RUNNING", "DONE", "FAILED", "CANCELLED")
 
 
@@ -60,7 +63,20 @@ class ImportFile(Base):
     name: Mapped[str]
     sha256: Mapped[bytes]
     size: Mapped[int]
+
+
+class ImportFilePart(Base):
+    """Bytes of such a file, in the order of ``part``. One that no file is left of goes with the next clean-up, so it
+    refers to the job and not to the file."""
+
+    __tablename__ = "import_file_parts"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("import_jobs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    part: Mapped[int] = mapped_column(primary_key=True)
     content: Mapped[bytes] = mapped_column(deferred=True)
+
+    __table_args__ = (CheckConstraint(f"octet_length(content) <= {PART_BYTES}", "bounded"),)
 
 
 class ImportReject(Base):

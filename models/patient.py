@@ -80,6 +80,8 @@ class Patient(Base):
         Index("ix_patients_search_names", "search_names", postgresql_using="gin"),
         Index("ix_patients_birth_date", "birth_date"),
         Index("ix_patients_responsible_id", "responsible_id"),
+        # Which field keys are in use, without reading every row (services/field_keys.py).
+        Index("ix_patients_field_key", text("get_byte(audit_key_cipher, 0)")),
         Index(
             "uq_patients_cpf_index", "cpf_index", unique=True, postgresql_where=text("cpf_index IS NOT NULL")
         ),

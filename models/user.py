@@ -50,6 +50,8 @@ class User(Base):
     full_name: Mapped[str]
     council: Mapped[str | None]  # CRM-UF or COREN-UF number, printed beside what this person writes
     cpf_index: Mapped[bytes | None]  # keyed blind index: one account per CPF
+    # The same number sealed, so that its index can be made anew when keys change. No web role may select it.
+    cpf_cipher: Mapped[bytes | None] = mapped_column(deferred=True)
     # argon2id; none for accounts that cannot sign in. Only the anonymous role may select it.
     password_hash: Mapped[str | None] = mapped_column(deferred=True)
     previous_password_hash: Mapped[str | None] = mapped_column(deferred=True)  # not to be chosen again

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from config import Principal, with_role
+from config import Principal
+from config_urls import with_role
 from embedded.home import Home
 from embedded.postgres import PostgresServer
 from embedded.redis import RedisServer

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import psycopg
 import pytest
 from alembic import command
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 import models
 from config import Principal, Settings
 from migrations.run import alembic_config, current, downgrade, head, upgrade
 from models.engine import Databases, make_engine
+from models.import_job import PART_BYTES
 from tests.factories.cast import join_team, make_patient, make_person
 from tests.servers import DatabaseServer
 
@@ -27,6 +32,73 @@ def test_head_is_what_the_models_say(fresh_databases: Databases) -> None:
     with fresh_databases.engine(Principal.MIGRATOR).connect() as connection:
         command.check(alembic_config(connection))
         assert current(connection) == head()
+
+
+def import_of(databases: Databases, sizes: Iterable[int]) -> dict[int, bytes]:
+    """An import with a file of each size, kept in parts as the program keeps it; number → content."""
+    contents = {number: random.Random(size).randbytes(size) for number, size in enumerate(sizes)}
+    job_id = models.new_id()
+    with databases.session(Principal.WORKER) as session:
+        session.add(models.ImportJob(id=job_id, format="csv", source_digest=b"x"))
+        session.flush()
+        for number, content in contents.items():
+            session.add(
+                models.ImportFile(
+                    job_id=job_id, number=number, name=f"{number}.csv", sha256=sha256(content).digest(),
+                    size=len(content),
+                )
+            )  # fmt: skip
+            for part, start in enumerate(range(0, len(content), PART_BYTES)):
+                piece = content[start : start + PART_BYTES]
+                session.add(models.ImportFilePart(job_id=job_id, number=number, part=part, content=piece))
+    return contents
+
+
+def files(engine: Engine) -> dict[int, bytes]:
+    """Number → content, out of the parts."""
+    with engine.connect() as connection:
+        parts = connection.execute(
+            text(
+                "SELECT f.number, array_agg(p.part ORDER BY p.part), string_agg(p.content, ''::bytea ORDER BY p.part),"
+                " bool_and(octet_length(p.content) > 0)"
+                " FROM import_files f LEFT JOIN import_file_parts p USING (job_id, number) GROUP BY f.number"
+            )
+        ).all()
+    for _, numbers, content, are_full in parts:
+        assert content is None or (are_full and numbers == list(range(len(numbers))))
+    return {number: bytes(content or b"") for number, _, content, _ in parts}
+
+
+def alert_of(databases: Databases, *, count: int, told: int) -> None:
+    now, doctor = datetime.now(UTC), make_person(databases, models.Role.DOCTOR, "Ana Moura").id
+    with databases.session(Principal.WORKER) as session:
+        session.add(
+            models.AccessAlert(
+                rule="exports", user_id=doctor, subject_id=doctor, acting_role="DOCTOR", started_at=now, ends_at=now,
+                last_at=now, first_sequence=1, last_sequence=count, count=count, told_count=told, threshold=1,
+                window_minutes=60, patient_ids=[],
+            )
+        )  # fmt: skip
+
+
+def test_what_migrations_move_is_what_it_was(fresh_databases: Databases) -> None:
+    contents = import_of(fresh_databases, (0, 1, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES))
+    alert_of(fresh_databases, count=7, told=3)
+    engine = fresh_databases.engine(Principal.MIGRATOR)
+    assert files(engine) == contents
+    downgrade(engine, "0021")
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT number, content FROM import_files")).all()
+        assert {number: bytes(content) for number, content in rows} == contents
+        assert connection.execute(text("SELECT count FROM access_alerts")).scalar_one() == 7
+    upgrade(engine)
+    assert files(engine) == contents
+    with engine.connect() as connection:
+        told = connection.execute(text("SELECT told_count FROM access_alerts")).scalar_one()
+        assert told == 7, "of what there was, auditors were told"
+    downgrade(engine, "0004")
+    upgrade(engine)
+    assert files(engine) == contents
 
 
 def test_up_down_and_up_again_with_data(fresh_databases: Databases, fresh_settings: Settings) -> None:

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.database
 
 TABLES_ABOUT_PATIENTS = (
     "patients", "patient_versions", "allergies", "visits", "care_team_members", "break_glass_grants", "notifications",
-    "medical_records", "record_versions", "drafts", "import_files", "import_rejects", "audit_outbox", "audit_trail",
+    "medical_records", "record_versions", "drafts", "import_files", "import_file_parts", "import_rejects",
+    "audit_outbox", "audit_trail",
 )  # fmt: skip
 PATIENT_READS = ("patients", "allergies", "visits", "care_team_members", "medical_records", "record_versions")
 
