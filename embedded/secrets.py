@@ -18,6 +18,7 @@ from embedded.home import write_private
 SECRET_KEY = "secret_key"  # noqa: S105
 FIELD_KEY = "field_key"
 AUDIT_SIGNING_KEY = "audit_signing_key"
+FORMER = ("secret_key_previous", "field_key_previous")
 REDIS_PASSWORD = "redis_password"  # noqa: S105
 SUPERUSER_PASSWORD = "postgres_superuser_password"  # noqa: S105
 SUPERUSER = "sigilo_superuser"
@@ -45,11 +46,13 @@ class SecretsFolder:
         return {principal.role: self.password(f"{principal.role}_password") for principal in Principal}
 
     def application_keys(self) -> dict[str, Path]:
-        """The files of the application's own keys by variable name; made when missing."""
+        """The files of the application's own keys by variable name; made when missing, but for former keys, which the
+        operator lays beside them while one changes."""
         self.password(SECRET_KEY)
         self.key(FIELD_KEY)
         self.key(AUDIT_SIGNING_KEY)
-        return {name.upper(): self.path(name) for name in (SECRET_KEY, FIELD_KEY, AUDIT_SIGNING_KEY)}
+        former = [name for name in FORMER if self.path(name).is_file()]
+        return {name.upper(): self.path(name) for name in (SECRET_KEY, FIELD_KEY, AUDIT_SIGNING_KEY, *former)}
 
     def store(self, name: str, value: str) -> Path:
         """Keep ``value``, which is derived from other secrets, such as a connection URL."""

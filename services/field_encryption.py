@@ -4,6 +4,9 @@ Ciphertext layout: one byte key number, 12 bytes nonce, ciphertext with its 16-b
 The row's id is associated data, so a ciphertext copied to another row does not open. The index is
 HMAC-SHA-256 with a key of its own: equal numbers have equal indexes, and nobody without the key can test
 a guess (a CPF has only 10⁹ possible values).
+
+While keys change there are several: one seals, all open and find (docs/secrets.md). ``sigilo keys reencrypt`` moves
+what lies under the others to the one that seals.
 """
 
 from __future__ import annotations
@@ -19,23 +22,35 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from config import Settings, decode_key
+from config import Settings, decode_key, key_number
 
 NONCE_BYTES = 12
 
 
 class FieldCipher:
-    """Encrypts and indexes identifiers. Holds the current key and, during a rotation, the previous one."""
+    """Encrypts and indexes identifiers under ``key``; opens and finds what lies under the ``former`` ones too."""
 
-    def __init__(self, key: bytes, previous: bytes | None = None) -> None:
-        if len(key) != 32 or (previous is not None and len(previous) != 32):
+    def __init__(self, key: bytes, *former: bytes) -> None:
+        """Raises ValueError for a key that is not 32 bytes, and for two that a ciphertext could not tell apart."""
+        keys = (key, *former)
+        if any(len(each) != 32 for each in keys):
             raise ValueError("a field key is 32 bytes")
-        self._ciphers = {
-            _key_number(k): AESGCM(_derive(k, b"sigilo field encryption")) for k in _present(key, previous)
-        }
-        self._current = _key_number(key)
-        self._index_keys = [_derive(k, b"sigilo blind index") for k in _present(key, previous)]
+        self._ciphers = {key_number(each): AESGCM(_derive(each, b"sigilo field encryption")) for each in keys}
+        if len(self._ciphers) != len(keys):
+            raise ValueError("two field keys have the same number")
+        self._current = key_number(key)
+        self._index_keys = [_derive(each, b"sigilo blind index") for each in keys]
         self._digest_key = _derive(key, b"sigilo audit digests")
+
+    @property
+    def current(self) -> int:
+        """Number of the key that seals."""
+        return self._current
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Numbers of all keys that open."""
+        return frozenset(self._ciphers)
 
     @property
     def digest_key(self) -> bytes:
@@ -69,18 +84,9 @@ class FieldCipher:
         return self.blind_indexes(kind, value)[0]
 
     def blind_indexes(self, kind: str, value: str) -> list[bytes]:
-        """The index under the current key, and under the previous one while a rotation lasts."""
+        """The index under the current key first, and under each former one while a rotation lasts."""
         message = f"{kind}:{value}".encode()
         return [hmac.digest(key, message, hashlib.sha256) for key in self._index_keys]
-
-
-def _present(key: bytes, previous: bytes | None) -> list[bytes]:
-    return [key] if previous is None else [key, previous]
-
-
-def _key_number(key: bytes) -> int:
-    """One byte that tells keys apart, so that a ciphertext says which key it needs."""
-    return hashlib.sha256(b"sigilo key number" + key).digest()[0]
 
 
 def _derive(key: bytes, purpose: bytes) -> bytes:
@@ -88,10 +94,10 @@ def _derive(key: bytes, purpose: bytes) -> bytes:
 
 
 @lru_cache(maxsize=4)
-def _cipher(key: str, previous: str) -> FieldCipher:
-    return FieldCipher(decode_key(key), decode_key(previous) if previous else None)
+def _cipher(key: str, *former: str) -> FieldCipher:
+    return FieldCipher(decode_key(key), *map(decode_key, former))
 
 
 def field_cipher(settings: Settings) -> FieldCipher:
     """The cipher of this installation's FIELD_KEY (and FIELD_KEY_PREVIOUS)."""
-    return _cipher(settings.field_key.get_secret_value(), settings.field_key_previous.get_secret_value())
+    return _cipher(settings.field_key.get_secret_value(), *settings.former_field_keys)
