@@ -134,11 +134,11 @@ def _undone(connection: Connection) -> Iterator[None]:
 def _show_page(settings: Settings, report: Any) -> None:
     """What /system says of it, asked of the application over the scratch copy as an administrator."""
     from models import Role
+    from services.audit_check_note import TrailCheck, keep_check
+    from services.audit_checkpoint import signer_of
     from services.audit_event import SYSTEM, Origin
     from services.audit_findings import note_findings
     from services.field_encryption import field_cipher
-    from services.job_run import finish_run
-    from services.job_schedule import VERIFY
     from services.session_start import start_session
     from services.user_create import create_user
     from web.app import make_app
@@ -152,8 +152,9 @@ def _show_page(settings: Settings, report: Any) -> None:
     with session_as(settings, Principal.ANONYMOUS) as session:
         cookie = start_session(session, Origin(ip="127.0.0.1"), made.user_id, Role.ADMIN).secret
     with session_as(settings, Principal.WORKER) as session:
-        finish_run(session, VERIFY, datetime.now(UTC), "failure", report.problem_count)
         note_findings(session, report)
+        found = TrailCheck(datetime.now(UTC), report.head, report.events, report.problem_count)
+        keep_check(session, signer_of(settings), found)
     app = make_app(settings.model_copy(update={"log_level": "error"}))
     client = app.test_client()
     client.set_cookie(session_cookie(settings), cookie)

@@ -6,14 +6,15 @@ A place is named by a URL in CHECKPOINT_SINKS. Only what is configured is spoken
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import heapq
 import http.client
 import os
 import re
+import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,13 +23,18 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
-from config import Settings, parse_bucket_url
+from config import Settings
+from config_urls import parse_bucket_url
 from integrations.mail import Mailer, MailRefused, MailUnavailable, compose, make_mailer
-from integrations.object_store import ObjectStore, StoreError
+from integrations.object_store import ObjectStore, StoreError, content_md5
+from integrations.plain_http import make_opener
 
 TIMEOUT_SECONDS = 10.0
 WIDTH = 15  # digits of a file's name: sorted by name is sorted by time
 NUMBER = re.compile(rf"[0-9]{{{WIDTH}}}")
+ENDING = ".checkpoint"
+DRAWN = 3  # out of each page of a bucket
+BATCH, BATCH_OF_ALL = 1_000, 20_000  # names held at a time
 COMPLIANCE = "COMPLIANCE"
 MOST_BYTES = 64 * 1024  # far more than a checkpoint has
 NO_LOCK = "the bucket has no object lock: name one that was made with it"
@@ -57,6 +63,10 @@ class Kept:
     sequence: int
 
 
+# The number and the note of what lies in one folder, the highest first. Whoever can put something there chooses both.
+Numbered = Iterator[tuple[int, str]]
+
+
 class Sink(Protocol):
     """One place. ``every``: how long after one checkpoint the next is wanted at the soonest."""
 
@@ -69,8 +79,57 @@ class Sink(Protocol):
 
 def _file_of(checkpoint: Kept) -> str:
     """Its path below a folder or a prefix: a folder for each trail, in it a name for each event."""
-    folder = "".join(sign if sign.isalnum() or sign in ".-" else "_" for sign in checkpoint.origin)
-    return f"{folder}/{checkpoint.sequence:0{WIDTH}}.checkpoint"
+    return f"{_folder_of(checkpoint.origin)}/{_name_of(checkpoint.sequence)}"
+
+
+def _folder_of(origin: str) -> str:
+    return "".join(sign if sign.isalnum() or sign in ".-" else "_" for sign in origin)
+
+
+def _name_of(sequence: int) -> str:
+    return f"{sequence:0{WIDTH}}{ENDING}"
+
+
+def highest_first(folder: Path) -> Iterator[int]:
+    """The numbers of the checkpoints in ``folder``, from the highest down, however many there are: a few are held at a
+    time. Raises OSError."""
+    below = 10**WIDTH
+    while batch := heapq.nlargest(BATCH, (number for number in _listed(folder) if number < below)):
+        yield from batch
+        below = batch[-1]
+
+
+def lowest_first(folder: Path) -> Iterator[int]:
+    """The same from the lowest up, for all of them: more are held at a time, so that a folder is listed a few times."""
+    above = -1
+    while batch := heapq.nsmallest(BATCH_OF_ALL, (number for number in _listed(folder) if number > above)):
+        yield from batch
+        above = batch[-1]
+
+
+def path_of(folder: Path, number: int) -> Path:
+    return folder / _name_of(number)
+
+
+def has_number(name: str) -> bool:
+    """Whether a file of that name is one that ``lowest_first`` finds."""
+    return name.endswith(ENDING) and NUMBER.fullmatch(name.removesuffix(ENDING)) is not None
+
+
+def read_note(path: Path) -> str:
+    """What is in it, up to more than a checkpoint has; of what can't be read nothing, so that it hides nothing."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(MOST_BYTES)
+    except OSError:
+        return ""
+
+
+def _listed(folder: Path) -> Iterator[int]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if has_number(entry.name):
+                yield int(entry.name.removesuffix(ENDING))
 
 
 class FolderSink:
@@ -81,13 +140,23 @@ class FolderSink:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def newest(self) -> str | None:
-        """The note of the newest checkpoint that is there, of whatever trail; None where there is none to read."""
-        try:
-            files = sorted(self._folder.glob("*/*.checkpoint"), key=lambda each: each.name)
-            return files[-1].read_text(encoding="utf-8", errors="replace") if files else None
-        except OSError:
-            return None
+    def folders(self, origin: str) -> Iterator[Numbered]:
+        """What lies in the folder of ``origin``, and then in each of the others. What can't be read is left out."""
+        own = _folder_of(origin)
+        with suppress(OSError):
+            for name in (own, *(each.name for each in self.paths() if each.name != own)):
+                yield self._numbered(name)
+
+    def paths(self) -> list[Path]:
+        """Where there may be checkpoints: of this trail, whatever it was called, and of others."""
+        with suppress(OSError):
+            return sorted(each for each in self._folder.iterdir() if each.is_dir())
+        return []
+
+    def _numbered(self, folder: str) -> Numbered:
+        with suppress(OSError):
+            for number in highest_first(self._folder / folder):
+                yield number, read_note(path_of(self._folder / folder, number))
 
     def read(self, origin: str, sequence: int) -> str | None:
         """The note of that name; None where there is none to read."""
@@ -180,20 +249,43 @@ class BucketSink:
         self._store = ObjectStore(bucket, settings, timeout=timeout)
         self._retention = timedelta(days=settings.checkpoint_retention_days)
 
-    def newest(self) -> str | None:
-        """The note of the newest checkpoint that is there, of whatever trail; None where there is none to read."""
+    def folders(self, origin: str) -> Iterator[Numbered]:
+        """As of a folder. Each answer costs up to fifty questions."""
+        own = f"{self._prefix}{_folder_of(origin)}/"
+        yield self._numbered(own)
         try:
             pages = self._store.version_pages(self._prefix, Delimiter="/")
-            folders = [each["Prefix"] for page in pages for each in page.get("CommonPrefixes", ())]
-            found = {folder: self._highest(folder) for folder in folders}
-            if max(found.values(), default=-1) < 0:
-                return None
-            folder = max(found, key=lambda each: found[each])
-            first = self._first(f"{folder}{found[folder]:0{WIDTH}}.checkpoint")
+            others = [each["Prefix"] for page in pages for each in page.get("CommonPrefixes", ())]
         except StoreError as error:
             log.warning("checkpoints in a bucket cannot be read", error=str(error))
-            return None
-        return None if first is None else first[0].decode(errors="replace")
+            return
+        for folder in others:
+            if folder != own:
+                yield self._numbered(folder)
+
+    def sample(self, origin: str) -> Iterator[str]:
+        """The notes of a few checkpoints of ``origin`` out of each page of a thousand, drawn by lot: all would cost two
+        questions each, and nobody can know which are asked for."""
+        own = f"{self._prefix}{_folder_of(origin)}/"
+        try:
+            for page in self._store.version_pages(own):
+                numbers = sorted(set(_numbers(page, own)))
+                for number in _LOT.sample(numbers, min(len(numbers), DRAWN)):
+                    first = self._first(own + _name_of(number))
+                    if first is not None:
+                        yield first[0].decode(errors="replace")
+        except StoreError as error:
+            log.warning("checkpoints in a bucket cannot be read", error=str(error))
+
+    def _numbered(self, folder: str) -> Numbered:
+        below = 10**WIDTH
+        try:
+            while (below := self._highest(folder, below)) >= 0:
+                first = self._first(folder + _name_of(below))
+                if first is not None:
+                    yield below, first[0].decode(errors="replace")
+        except StoreError as error:
+            log.warning("checkpoints in a bucket cannot be read", error=str(error))
 
     def read(self, origin: str, sequence: int) -> str | None:
         """The note that was kept first under that name; None where there is none to read."""
@@ -208,7 +300,8 @@ class BucketSink:
         key = self._prefix + _file_of(checkpoint)
         note = checkpoint.note.encode()
         try:
-            self._require_lock()
+            if not self._store.has_lock():
+                raise SinkUnavailable(NO_LOCK)
             first = self._first(key)
             if first is None:
                 self._put(key, note)
@@ -222,21 +315,10 @@ class BucketSink:
         if first[1] != COMPLIANCE:
             raise SinkUnavailable("has it without a lock")
 
-    def _require_lock(self) -> None:
-        """Asked each time, one small request: a bucket may be made anew under its name."""
-        try:
-            answer = self._store.call("get_object_lock_configuration")
-        except StoreError as error:
-            if error.code == "ObjectLockConfigurationNotFoundError":
-                raise StoreError(NO_LOCK) from error
-            raise
-        if answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") != "Enabled":
-            raise StoreError(NO_LOCK)
-
     def _put(self, key: str, note: bytes) -> None:
         wanted: dict[str, Any] = {
             "Key": key, "Body": note, "ContentType": "text/plain; charset=utf-8",
-            "ContentMD5": base64.b64encode(hashlib.md5(note, usedforsecurity=False).digest()).decode(),
+            "ContentMD5": content_md5(note),
             "ObjectLockMode": COMPLIANCE, "ObjectLockRetainUntilDate": datetime.now(UTC) + self._retention,
         }  # fmt: skip
         try:
@@ -257,23 +339,31 @@ class BucketSink:
         ]
         return self._store.read(key, versions[-1], most=MOST_BYTES) if versions else None
 
-    def _highest(self, folder: str) -> int:
-        """The highest number of a checkpoint in ``folder``, -1 without any. Keys are listed in one direction only, so
-        the last is looked for by halves: fifty pages at most, where a year of checkpoints may be five hundred."""
-        lowest, above, probe = -1, 10**WIDTH, 0
+    def _highest(self, folder: str, below: int) -> int:
+        """The highest number under ``below`` of a checkpoint in ``folder``, -1 without any. Keys are listed in one
+        direction only, so the last is looked for by halves: fifty pages at most, where a year of checkpoints may be
+        five hundred."""
+        lowest, above, probe = -1, below, 0
         while lowest + 1 < above:
-            # A marker that is no key but begins one: whether a server takes it in or leaves it out is the same.
-            marker = {"KeyMarker": f"{folder}{probe:0{WIDTH}}"} if probe else {}
-            page = self._store.call("list_object_versions", Prefix=folder, **marker)
-            highest = max(_numbers(page, folder), default=-1)
+            numbers, is_whole = self._from(folder, probe)
+            highest = max((number for number in numbers if number < below), default=-1)
             if highest < probe:
                 above = probe
             else:
                 lowest = highest
-                if not page.get("IsTruncated"):
+                if is_whole or max(numbers) >= below:
                     break
             probe = (lowest + above + 1) // 2
         return lowest
+
+    def _from(self, folder: str, number: int) -> tuple[list[int], bool]:
+        """The first numbers from ``number`` on, over pages where others lie before them, and whether that is all."""
+        # A marker that is no key but begins one: whether a server takes it in or leaves it out is the same.
+        for page in self._store.version_pages(folder, KeyMarker=f"{folder}{number:0{WIDTH}}"):
+            numbers = list(_numbers(page, folder))
+            if numbers:
+                return numbers, not page.get("IsTruncated")
+        return [], True
 
 
 def _numbers(page: dict[str, Any], folder: str) -> Iterator[int]:
@@ -296,11 +386,5 @@ def make_sink(url: str, settings: Settings) -> Sink:
     return WebhookSink(url)
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        """Refuse: the answer stays the redirect, which is no 2xx."""
-        return
-
-
-# Without proxies that the environment may name, and without redirects.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+_OPENER = make_opener()
+_LOT = secrets.SystemRandom()

@@ -6,10 +6,13 @@ and no redirect is followed (SECURITY 25). No retries here: rows say what is owe
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -19,16 +22,21 @@ TIMEOUT_SECONDS = 10.0  # to connect, and between two parts of an answer
 WORK_SECONDS = 60.0  # for all that is asked of one bucket in one piece of work, but for the last answer
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,59}")  # an error code of S3 is a word; anything else may say too much
 
+# What a bucket without object lock says, and what servers say that have no such thing.
+NO_LOCK = ("ObjectLockConfigurationNotFoundError", "ObjectLockConfigurationNotFound", "NotImplemented")
+
 
 class StoreError(Exception):
     """What failed, in short, such as "answered 403 AccessDenied": holds no address and no key.
 
-    ``code`` is S3's word for it, empty where there was no answer.
+    ``code`` is S3's word for it, empty where there was none, as in an answer to HEAD; ``status`` is HTTP's, 0 where
+    there was no answer.
     """
 
-    def __init__(self, text: str, code: str = "") -> None:
+    def __init__(self, text: str, code: str = "", status: int = 0) -> None:
         super().__init__(text)
         self.code = code
+        self.status = status
 
 
 class ObjectStore:
@@ -53,13 +61,46 @@ class ObjectStore:
         try:
             answer: dict[str, Any] = getattr(self._client(), operation)(Bucket=self._bucket, **parameters)
         except ClientError as error:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
+            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
             given = str(error.response.get("Error", {}).get("Code", ""))
             code = given if CODE.fullmatch(given) else ""
-            raise StoreError(f"answered {status} {code}".strip(), code) from error
+            words = f"{status} {code}".strip()
+            raise StoreError(f"answered {words}", code, status) from error
         except (BotoCoreError, ResponseParserError, ValueError) as error:  # the last: a number that is none
             raise StoreError(type(error).__name__) from error
         return answer
+
+    def size(self, key: str) -> int | None:
+        """Bytes of the newest version; None where there is no such object. Raises StoreError."""
+        try:
+            return int(self.call("head_object", Key=key)["ContentLength"])
+        except StoreError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def has_lock(self) -> bool:
+        """Whether the bucket has object lock. Asked each time, one small request: a bucket may be made anew under its
+        name. Raises StoreError, also where the keys may not ask."""
+        try:
+            answer = self.call("get_object_lock_configuration")
+        except StoreError as error:
+            if error.code in NO_LOCK:
+                return False
+            raise
+        enabled: object = answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled")
+        return enabled == "Enabled"
+
+    def locked_until(self, key: str) -> datetime | None:
+        """Until when nobody deletes the newest version; None where it has no lock. Raises StoreError."""
+        try:
+            answer = self.call("get_object_retention", Key=key)
+        except StoreError as error:
+            if error.code == "NoSuchObjectLockConfiguration":
+                return None
+            raise
+        found: datetime | None = answer.get("Retention", {}).get("RetainUntilDate")
+        return found
 
     def read(self, key: str, version: str, *, most: int) -> tuple[bytes, str | None]:
         """The first ``most`` bytes of one version, and the mode of its lock. Raises StoreError."""
@@ -71,6 +112,25 @@ class ObjectStore:
                 return body.read(most), answer.get("ObjectLockMode")
         except BotoCoreError as error:
             raise StoreError(type(error).__name__) from error
+
+    def body(self, key: str, start: int, etag: str | None) -> tuple[Any, str]:
+        """What is there from byte ``start`` on, as a stream to close, and its ETag; with ``etag`` only when it still
+        has that one. Raises StoreError."""
+        parameters: dict[str, Any] = {"Range": f"bytes={start}-"} if start else {}
+        if etag is not None:
+            parameters["IfMatch"] = etag
+        answer = self.call("get_object", Key=key, **parameters)
+        return answer["Body"], str(answer.get("ETag", ""))
+
+    def key_pages(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """Pages of the keys below ``prefix``, in order. Raises StoreError."""
+        parameters: dict[str, Any] = {}
+        while True:
+            page = self.call("list_objects_v2", Prefix=prefix, **parameters)
+            yield page
+            if not page.get("IsTruncated") or not page.get("NextContinuationToken"):
+                return
+            parameters = {"ContinuationToken": page["NextContinuationToken"]}
 
     def version_pages(self, prefix: str, **parameters: Any) -> Iterator[dict[str, Any]]:
         """Pages of all versions below ``prefix``, by key and of each key the newest first. Raises StoreError."""
@@ -86,6 +146,11 @@ class ObjectStore:
         if self._made is None:
             self._made = _open_client(self._settings, self._timeout)
         return self._made
+
+
+def content_md5(body: bytes) -> str:
+    """What a bucket with object lock wants to see of whatever is put."""
+    return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
 
 
 @cache

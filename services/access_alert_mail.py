@@ -21,12 +21,10 @@ from integrations.mail import Mailer
 from models import AccessAlert, AccessAlertDigest, User
 from services.access_alert_words import words_for
 from services.access_rules import RuleKey
-from services.mail_send import Failure, send_mail
+from services.mail_owed import due_row, take
+from services.mail_send import Failure, pause_after, send_mail
 
 PAUSE = timedelta(minutes=30)  # between two mails to one person
-LEASE = timedelta(minutes=5)  # longer than a mail server is waited for
-LONGEST_PAUSE = timedelta(hours=1)
-REFUSED_PAUSE = timedelta(days=1)  # an address that takes no mail may be put right
 LINES_MAX = 20
 
 # Auditors (``u``) whom something is owed, with what they were told of it (``d``).
@@ -66,12 +64,7 @@ def claim_digest(session: Session) -> Digest | None:
     """The next mail that is owed; None when none is. Commit before sending it."""
     for user_id in session.scalars(NEXT).all():
         session.execute(insert(AccessAlertDigest).values(user_id=user_id).on_conflict_do_nothing())
-        row = session.scalars(
-            select(AccessAlertDigest)
-            .where(AccessAlertDigest.user_id == user_id, AccessAlertDigest.next_attempt_at <= func.now())
-            .with_for_update(skip_locked=True)
-            .execution_options(populate_existing=True)
-        ).one_or_none()
+        row = due_row(session, AccessAlertDigest, user_id)
         if row is None:
             continue  # another worker's
         alerts = session.execute(
@@ -80,10 +73,8 @@ def claim_digest(session: Session) -> Digest | None:
             ).order_by(AccessAlert.number)
         ).all()
         if alerts:
-            row.attempts += 1
-            row.next_attempt_at = func.now() + LEASE
+            take(session, row)
             user = session.execute(select(User.email, User.full_name, User.locale).where(User.id == user_id)).one()
-            session.flush()
             return Digest(user_id, *user, row.attempts, alerts[-1].number, alerts)
     return None
 
@@ -110,9 +101,7 @@ def note_digest(session: Session, digest: Digest, failure: Failure | None) -> No
             "next_attempt_at": func.now() + PAUSE,
         }  # fmt: skip
     else:
-        later = min(timedelta(seconds=15 * 2 ** min(digest.attempts, 12)), LONGEST_PAUSE)
-        pause = REFUSED_PAUSE if failure == "refused" else later
-        values = {"failure": failure, "next_attempt_at": func.now() + pause}
+        values = {"failure": failure, "next_attempt_at": func.now() + pause_after(failure, digest.attempts)}
     session.execute(update(AccessAlertDigest).where(AccessAlertDigest.user_id == digest.user_id).values(values))
 
 

@@ -24,7 +24,8 @@ def raise_alert(session: Session, rule: RuleInForce, user_id: uuid.UUID, subject
             id=new_id(), rule=rule.key.value, user_id=user_id, acting_role=facts[-1].role, subject_id=subject_id,
             started_at=facts[0].at, ends_at=burst.ends_at, last_at=facts[-1].at,
             first_sequence=min(fact.sequence for fact in facts), last_sequence=max(fact.sequence for fact in facts),
-            count=burst.count, threshold=limits.threshold or 1, window_minutes=limits.window_minutes,
+            count=burst.count, told_count=burst.count, threshold=limits.threshold or 1,
+            window_minutes=limits.window_minutes,
             patient_ids=burst.patients[:PATIENTS_MAX],
         )
         .on_conflict_do_nothing()

@@ -28,13 +28,15 @@ def one_line(said: str) -> str:
     return " ".join("".join(sign if sign.isprintable() else " " for sign in said).split())
 
 
-def read_receipt(note: str, keys: Sequence[VerifierKey]) -> str:
-    """What the receipt says, when one of ``keys`` signed it. Raises Invalid."""
+def read_receipt(note: str, keys: Sequence[VerifierKey]) -> tuple[str, bool]:
+    """What the receipt says, when one of ``keys`` signed it, and whether that key is still in use. A receipt says when
+    it was made, and whoever has a former key can write any time: one that only such a key signed is to be compared with
+    the trail. Raises Invalid."""
     try:
-        text = open_note(note, keys)
+        text, signers = open_note(note, keys)
     except NoteError as error:
         raise Invalid(f"This receipt proves nothing: {error}.") from None
     first, _, rest = text.partition("\n")
     if first != FORMAT:
         raise Invalid("This is signed, and no receipt of accesses.")
-    return rest
+    return rest, any(key.until is None for key in signers)

@@ -26,14 +26,14 @@ class RuleVersion:
 
 
 def list_rules(session: Session, actor: Actor) -> list[RuleInForce]:
-    """Those that are the clinic's to set. Raises Forbidden."""
-    actor.require(Permission.USER_MANAGE)
-    return [each for each in rules_in_force(session) if not each.rule.is_fixed]
+    """Every rule as it counts now, those too that are not the clinic's to set. Raises Forbidden."""
+    actor.require(Permission.RULE_READ)
+    return rules_in_force(session)
 
 
 def list_rule_versions(session: Session, actor: Actor, key: RuleKey) -> list[RuleVersion]:
     """The newest first; none of a rule that was never changed. Raises Forbidden."""
-    actor.require(Permission.USER_MANAGE)
+    actor.require(Permission.RULE_READ)
     rows = session.execute(
         select(SettingVersion, User.full_name)
         .outerjoin(User, User.id == SettingVersion.changed_by)

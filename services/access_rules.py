@@ -39,7 +39,7 @@ class Counts(StrEnum):
     """What is counted, each once."""
 
     PATIENTS = "patients"  # whose data were opened
-    LISTED = "listed"  # patients that lists and searches named
+    LISTED = "listed"  # patients that lists and searches named, or whose visits lists did
     OF_RECORDS = "of_records"  # patients of the records that lists and searches showed
     EVENTS = "events"
 
@@ -96,14 +96,25 @@ AS_STAFF = "t.outcome = 'success' AND t.actor_role <> 'PATIENT'"
 OPENED = f"""
     {AS_STAFF} AND t.patient_id IS NOT NULL AND t.action IN (
         'patient.read', 'patient.lookup', 'patient.export', 'medical_record.read', 'medical_record.read_versions',
-        'medical_record.print', 'medical_record.list', 'allergy.list')
+        'medical_record.print', 'medical_record.list', 'allergy.list', 'allergy.read', 'visit.read')
 """
-# These say what opened the door; whoever wrote a record or treats the patient has a reason to look.
+# These say what opened the door; whoever wrote a record or treats the patient has a reason to look. A list of one
+# patient's records or allergies does not say it, nor does looking somebody up by a number: there it is asked who
+# treated them then.
 OUTSIDE = f"""
-    {AS_STAFF} AND t.patient_id IS NOT NULL
-    AND t.action IN ('patient.read', 'medical_record.read', 'medical_record.read_versions', 'medical_record.print',
-        'patient.export')
-    AND t.basis IN ('outside-care-team', 'break-glass', 'reception', 'admin')
+    {AS_STAFF} AND t.patient_id IS NOT NULL AND (
+        t.action IN ('patient.read', 'medical_record.read', 'medical_record.read_versions', 'medical_record.print',
+            'patient.export', 'visit.read', 'allergy.read')
+        AND t.basis IN ('outside-care-team', 'break-glass', 'reception', 'admin')
+        OR t.action IN ('medical_record.list', 'medical_record.search', 'allergy.list', 'patient.lookup')
+        AND NOT EXISTS (
+            SELECT FROM care_team_members m WHERE m.patient_id = t.patient_id AND m.user_id = t.actor_id
+            AND m.added_at <= t.occurred_at
+            AND t.occurred_at < least(coalesce(m.expires_at, 'infinity'), coalesce(m.removed_at, 'infinity'))
+        ) AND NOT EXISTS (
+            SELECT FROM medical_records w WHERE w.patient_id = t.patient_id AND w.author_id = t.actor_id
+        )
+    )
 """
 # Who signs in with a wrong password is not who the account belongs to; those are counted elsewhere (login_failures).
 REFUSED = "t.outcome = 'refused' AND t.action <> 'session.login'"
@@ -114,7 +125,8 @@ RULES: Mapping[RuleKey, Rule] = {
         Rule(RuleKey.MANY_PATIENTS, OPENED, Counts.PATIENTS, Unit.PATIENTS, Limits(threshold=40, window_minutes=60)),
         Rule(
             RuleKey.MANY_LISTED,
-            f"{AS_STAFF} AND t.entity_type = 'patient' AND t.action IN ('patient.list', 'patient.search')",
+            f"{AS_STAFF} AND (t.entity_type = 'patient' AND t.action IN ('patient.list', 'patient.search')"
+            " OR t.action = 'visit.list')",
             Counts.LISTED, Unit.PATIENTS, Limits(threshold=500, window_minutes=60),
         ),
         Rule(

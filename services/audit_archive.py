@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from config import Principal, Settings
 from integrations.storage import FolderStorage, StorageUnavailable, Writing
 from models import AuditArchive, AuditCheckpoint
+from models.connection import connect
 from models.engine import driver_connection
 from services.age_stream import encrypted, recipient_of
 from services.audit_chain import SEALED_AT, TEXT_SETTINGS, text_columns
@@ -109,11 +110,11 @@ def write_archive(settings: Settings, partition: str) -> Written:
     when it can't be stored, Invalid without an age recipient."""
     recipient_of(settings.backup_age_recipient)
     storage = FolderStorage(settings.archive_folder)
-    with psycopg.connect(settings.url_for(Principal.WORKER), connect_timeout=10) as connection:
+    with connect(settings.url_anew(Principal.WORKER)) as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         connection.execute(HOLD)
         connection.execute(TEXT_SETTINGS)
-        start, wrong = proven_start(connection, [signer_of(settings).own_key])
+        start, wrong = proven_start(connection, signer_of(settings).trusted)
         if wrong:
             raise Conflict(f"{wrong[0]} Nothing was archived: run `sigilo audit verify`.")
         name = f"{partition}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}{ENDING}"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import psycopg
-
 from config import Principal, Settings
 from integrations.storage import FolderStorage, StorageUnavailable
+from models.connection import connect
 
 ARCHIVES = "SELECT first, last, sealed_from, sealed_to, file, size, digest FROM audit_archives ORDER BY last"
 
@@ -15,7 +14,7 @@ ARCHIVES = "SELECT first, last, sealed_from, sealed_to, file, size, digest FROM 
 def check_archives(settings: Settings) -> Iterator[tuple[str, bool]]:
     """A line for each archive, oldest first, and whether its file is there and unchanged; each is read to its end."""
     storage = FolderStorage(settings.archive_folder)
-    with psycopg.connect(settings.url_for(Principal.AUDITOR), connect_timeout=10) as connection:
+    with connect(settings.url_for(Principal.AUDITOR)) as connection:
         rows = connection.execute(ARCHIVES).fetchall()
     if not rows:
         yield "Nothing was archived yet.", True

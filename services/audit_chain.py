@@ -57,11 +57,11 @@ def canonical(row: Row) -> bytes:
 
     Raises ValueError when ``changes`` is no JSON that an event can hold; the outbox accepts no such row.
     """
-    event: dict[str, object] = {name: value for name, value in zip(COLUMNS, row, strict=True) if value is not None}
-    for name, convert in _CONVERT:
-        value = event.get(name)
-        if value is not None:
-            event[name] = convert(value)  # type: ignore[arg-type]
+    event = {
+        name: value if convert is None else convert(value)
+        for name, convert, value in zip(COLUMNS, _CONVERTERS, row, strict=True)
+        if value is not None
+    }
     return orjson.dumps(event, option=orjson.OPT_SORT_KEYS)
 
 
@@ -88,13 +88,14 @@ def _address(text: str) -> str:
     return text.removesuffix("/128" if ":" in text else "/32")
 
 
-_CONVERT: tuple[tuple[str, Callable[[str], object]], ...] = (
-    ("occurred_at", rfc3339),
-    ("sealed_at", rfc3339),
-    ("sequence", int),
-    ("entity_ids", _ids),
-    ("from_version", int),
-    ("to_version", int),
-    ("changes", orjson.loads),
-    ("ip", _address),
-)
+_CONVERT: dict[str, Callable[[str], object]] = {
+    "occurred_at": rfc3339,
+    "sealed_at": rfc3339,
+    "sequence": int,
+    "entity_ids": _ids,
+    "from_version": int,
+    "to_version": int,
+    "changes": orjson.loads,
+    "ip": _address,
+}
+_CONVERTERS = tuple(_CONVERT.get(name) for name in COLUMNS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.audit_chain import ID, SEALED_AT, SEQUENCE, Row, canonical, link
 from services.audit_report import Problem, Report, missing, problem_at
@@ -10,8 +10,7 @@ from services.audit_start import Start
 from services.merkle import leaf_hash
 
 
-@dataclass(frozen=True, slots=True)
-class SealedEvent:
+class SealedEvent(NamedTuple):  # made a million times over; a frozen dataclass takes twice as long
     """What the chain says of one event. ``canonical`` is None where it holds what no event can."""
 
     sequence: int
@@ -53,6 +52,8 @@ class ChainCheck:
 
     def add(self, event: SealedEvent, stored: bytes) -> None:
         """One event, and its stored hash."""
+        if self._pending is None and self.is_proven and self._is_next(event, stored):
+            return
         report = self._report
         report.events += 1
         sequence = event.sequence
@@ -65,6 +66,23 @@ class ChainCheck:
             self.is_proven, self._would_be = False, None
         self._before = (self.hash, self.is_proven, self._would_be)
         self._take(event, stored)
+
+    def _is_next(self, event: SealedEvent, stored: bytes) -> bool:
+        """Whether it is the next of an intact trail, and so taken already: the short way of nearly every event."""
+        form, sequence = event.canonical, event.sequence
+        if form is None or sequence != self.sequence + 1 or event.sealed_at < self._sealed_at:
+            return False
+        if link(self.hash, form) != stored:
+            return False
+        self._before = (self.hash, True, None)
+        self.sequence, self.hash, self._would_be, self._sealed_at = sequence, stored, None, event.sealed_at
+        if self.tree is not None and self.tree.size == sequence - 1:
+            self.tree.add(leaf_hash(form))
+        else:
+            self.tree = None
+        self._report.events += 1
+        self._report.proven += 1
+        return True
 
     def _take(self, event: SealedEvent, stored: bytes) -> None:
         form, sequence = event.canonical, event.sequence

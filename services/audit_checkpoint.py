@@ -23,16 +23,16 @@ from sqlalchemy.orm import Session
 
 from config import Settings, decode_key
 from models import AuditCheckpoint, AuditLog
+from models.advisory_locks import AUDIT_CHECKPOINT
 from models.engine import driver_connection
 from services.audit_chain import HASH_BYTES
 from services.audit_start import proven_start
 from services.audit_tree import Head, grow, start_of
 from services.errors import Conflict, Invalid
 from services.merkle import Tree
-from services.signed_note import NoteError, Signer, VerifierKey, open_note
+from services.signed_note import NoteError, Signer, VerifierKey, open_note, refuse_retired
 
 PATH = "/audit-chain"
-LOCK = 7_164_011  # one checkpoint at a time
 # SQL boolean: no checkpoint covers what was sealed last.
 UNSIGNED = (
     "EXISTS (SELECT FROM (SELECT sequence FROM audit_trail ORDER BY sequence DESC LIMIT 1) head"
@@ -77,13 +77,18 @@ class Checkpoint:
 
     @classmethod
     def open(cls, note: str, keys: list[VerifierKey]) -> Checkpoint:
-        """The checkpoint in ``note``, when one of ``keys`` signed it. Raises NoteError."""
-        return cls.parse(open_note(note, keys))
+        """The checkpoint in ``note``, when one of ``keys`` signed it that was in use then. Raises NoteError."""
+        text, signers = open_note(note, keys)
+        found = cls.parse(text)
+        refuse_retired(signers, found.sequence)
+        return found
 
 
 def signer_of(settings: Settings) -> Signer:
-    """AUDIT_SIGNING_KEY under the name of this installation's chain."""
-    return Signer(origin_of(settings), decode_key(settings.audit_signing_key.get_secret_value()))
+    """AUDIT_SIGNING_KEY under the name of this installation's chain, with AUDIT_FORMER_KEYS. Raises Invalid for one
+    that is none."""
+    seed = decode_key(settings.audit_signing_key.get_secret_value())
+    return Signer(origin_of(settings), seed, tuple(named_keys(settings.audit_former_keys)))
 
 
 def origin_of(settings: Settings) -> str:
@@ -99,7 +104,13 @@ def public_key(settings: Settings) -> str:
 
 
 def trusted_keys(keys: Sequence[str]) -> list[VerifierKey]:
-    """The keys that somebody names. Raises Invalid."""
+    """The keys that somebody names, under whatever name they signed: that of the installation follows PUBLIC_URL, and
+    what was signed before it changed is to be checked with the key that is printed today. Raises Invalid."""
+    return [key.anywhere for key in named_keys(keys)]
+
+
+def named_keys(keys: Sequence[str]) -> list[VerifierKey]:
+    """Verifier keys as they are written. Raises Invalid."""
     try:
         return [VerifierKey.parse(key) for key in keys]
     except NoteError as error:
@@ -115,20 +126,20 @@ def write_checkpoint(session: Session, signer: Signer) -> str:
     one that was signed.
     """
     connection = driver_connection(session)
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (AUDIT_CHECKPOINT,))
     newest = session.execute(
         select(AuditLog.sequence, AuditLog.hash).order_by(AuditLog.sequence.desc()).limit(1)
     ).one_or_none()
     if newest is None:
         raise Conflict("The trail is empty: there is nothing to sign yet.")
-    key = signer.own_key
+    keys = signer.trusted
     signed = session.get(AuditCheckpoint, newest.sequence)
-    if signed is not None and is_ours(signed, key):
+    if signed is not None and is_ours(signed, keys):
         if signed.hash != newest.hash:
             raise Conflict(f"Event {newest.sequence} was signed before with another hash: run `sigilo audit verify`.")
         return signed.note
     later = session.scalars(select(AuditCheckpoint).where(AuditCheckpoint.sequence > newest.sequence))
-    gone = next((each.sequence for each in later if is_ours(each, key)), None)
+    gone = next((each.sequence for each in later if is_ours(each, keys)), None)
     if gone is not None:
         raise Conflict(f"Event {gone} was signed and is gone: run `sigilo audit verify`.")
     return _sign(session, connection, signer, newest.sequence)
@@ -138,18 +149,18 @@ def sign_event(session: Session, signer: Signer, sequence: int) -> AuditCheckpoi
     """The checkpoint of the first ``sequence`` events, signed now where none was: of an event that is no longer the
     newest. Raises Conflict, as ``write_checkpoint`` does."""
     connection = driver_connection(session)
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (AUDIT_CHECKPOINT,))
     signed = session.get(AuditCheckpoint, sequence)
     if signed is None:
         _sign(session, connection, signer, sequence)
         return session.get_one(AuditCheckpoint, sequence)
-    if not is_ours(signed, signer.own_key) or signed.root is None:
+    if not is_ours(signed, signer.trusted) or signed.root is None:
         raise Conflict(f"The checkpoint of event {sequence} is none of ours with a tree: run `sigilo audit verify`.")
     return signed
 
 
 def _sign(session: Session, connection: psycopg.Connection[Any], signer: Signer, sequence: int) -> str:
-    head = grow(connection, _start(session, signer.own_key, sequence), sequence)
+    head = grow(connection, _start(session, signer.trusted, sequence), sequence)
     root = head.tree.root()
     note = signer.sign(Checkpoint(signer.name, head.tree.size, head.hash, root).text())
     values = {"hash": head.hash, "root": root, "frontier": head.tree.packed(), "note": note}
@@ -157,24 +168,24 @@ def _sign(session: Session, connection: psycopg.Connection[Any], signer: Signer,
     return note
 
 
-def is_ours(row: AuditCheckpoint, key: VerifierKey) -> bool:
-    """Whether ``key`` signed the row's note, and for what the row says."""
+def is_ours(row: AuditCheckpoint, keys: list[VerifierKey]) -> bool:
+    """Whether one of ``keys`` signed the row's note, and for what the row says."""
     try:
-        signed = Checkpoint.open(row.note, [key])
+        signed = Checkpoint.open(row.note, keys)
     except NoteError:
         return False
     return (signed.sequence, signed.hash, signed.root) == (row.sequence, row.hash, row.root)
 
 
-def _start(session: Session, key: VerifierKey, size: int) -> Head:
+def _start(session: Session, keys: list[VerifierKey], size: int) -> Head:
     """Where the tree can grow on from: the newest checkpoint of ours below ``size``, or else what was archived.
     Whatever else lies in the table is nobody's word, and the tree is laid from the beginning rather than over it."""
     earlier = select(AuditCheckpoint).where(AuditCheckpoint.sequence < size)
     for row in session.scalars(earlier.order_by(AuditCheckpoint.sequence.desc()).limit(MOST_LOOKED_AT)):
-        start = start_of(row.sequence, row.hash, row.root, row.frontier) if is_ours(row, key) else None
+        start = start_of(row.sequence, row.hash, row.root, row.frontier) if is_ours(row, keys) else None
         if start is not None:
             return start
-    archived, _ = proven_start(driver_connection(session), [key])
+    archived, _ = proven_start(driver_connection(session), keys)
     return Head(archived.tree or Tree(), archived.head)
 
 

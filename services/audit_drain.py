@@ -20,11 +20,11 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.advisory_locks import AUDIT_DRAIN
 from models.engine import driver_connection
 from services.audit_chain import GENESIS, ID, SEALED_AT, TEXT_SETTINGS, canonical, link, text_columns
 from services.audit_event import EVENT_COLUMNS
 
-LOCK = 7_164_010
 BATCH = 2_000
 
 HEAD = "SELECT clock_timestamp(), sequence, sealed_at, hash FROM (SELECT 1) one LEFT JOIN LATERAL "
@@ -80,7 +80,7 @@ def ensure_partitions(session: Session, *, months: int = 3) -> int:
 def _drain(cursor: psycopg.Cursor[Any], limit: int, now: datetime | None) -> Drained:
     cursor.execute(TEXT_SETTINGS)
     # A statement of its own: the next one must see what the drain before committed.
-    if not _one(cursor, "SELECT pg_try_advisory_xact_lock(%s)", (LOCK,))[0]:
+    if not _one(cursor, "SELECT pg_try_advisory_xact_lock(%s)", (AUDIT_DRAIN,))[0]:
         return Drained(0, is_busy=True)
     rows = cursor.execute(TAKE, (limit,)).fetchall()
     if not rows:

@@ -19,6 +19,7 @@ import psycopg
 
 from config import PRODUCT_NAME, PRODUCT_VERSION, Principal
 from models.engine import Databases
+from observability.metrics import REVEALS
 from services.actor import Actor
 from services.audit_event import UNAUDITED, Event
 from services.audit_read import TrailFilters, masked_changes, page, represent, write_event
@@ -61,6 +62,7 @@ def export_trail(databases: Databases, actor: Actor, filters: TrailFilters, form
             write_event(connection, actor, event)
     except psycopg.Error as error:
         raise Unavailable(UNAUDITED) from error
+    REVEALS.labels("export").inc()
     pages = _pages(databases, filters, ((head and head[0]) or 0) + 1)
     now = datetime.now(UTC)
     write, media_type = {Format.CSV: (_csv, "text/csv"), Format.JSON: (_json, "application/json")}[form]

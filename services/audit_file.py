@@ -23,6 +23,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from config import Principal, Settings
+from models.connection import connect
 from services.age_stream import decrypted
 from services.audit_chain import GENESIS, SEQUENCE, TEXT_SETTINGS, canonical, text_columns
 from services.audit_chain_check import ChainCheck, SealedEvent
@@ -32,6 +33,7 @@ from services.audit_report import Progress
 from services.audit_start import HOLD, Start, online_start
 from services.errors import Invalid
 from services.merkle import Tree
+from services.read_ahead import read_ahead
 
 NO_TRAIL = "This is no exported trail: its first line should begin with sigilo-trail/1."
 BREAKS_OFF = "The file is damaged or breaks off: nothing behind that can be read."
@@ -52,7 +54,7 @@ def write_file(settings: Settings, path: Path, *, progress: Progress | None = No
     audited as one. Raises Invalid."""
     if path.exists():
         raise Invalid(f"{path} exists. Name a file that doesn't.")
-    with psycopg.connect(settings.url_for(Principal.AUDITOR), connect_timeout=10) as connection:
+    with connect(settings.url_for(Principal.AUDITOR)) as connection:
         write_event(connection, SYSTEM, Event("trail.export", "audit_event"))
         connection.commit()
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -79,7 +81,7 @@ def _write(
     file.write(first_line(start))
     with connection.cursor("audit_file") as rows:
         rows.itersize = FETCH
-        for *row, stored in rows.execute(TRAIL):
+        for *row, stored in read_ahead(rows.execute(TRAIL)):
             try:
                 event = canonical(row)
             except ValueError:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-import psycopg
 
 from config import Principal, Settings
+from models.connection import connect
 from services.audit_chain import ID, TEXT_SETTINGS, Row, canonical, text_columns
 from services.audit_checkpoint import Checkpoint, signer_of
 from services.audit_event import SYSTEM, Event
@@ -26,7 +26,7 @@ from services.audit_start import online_start
 from services.audit_tree import Connection, StoredTree
 from services.errors import Conflict, Invalid, NotFound
 from services.merkle import inclusion_proof, leaf_hash, root_from_inclusion
-from services.signed_note import NoteError, VerifierKey
+from services.signed_note import NoteError, Signer, VerifierKey
 
 FORMAT = "c2sp.org/tlog-proof@v1"
 EXTRA, INDEX = "extra ", "index "
@@ -62,25 +62,28 @@ def prove(settings: Settings, event: str) -> str:
 
     Raises Invalid, NotFound, and Conflict when no checkpoint covers it yet or the trail is not the one that was signed.
     """
-    with psycopg.connect(settings.url_for(Principal.AUDITOR), connect_timeout=10) as connection:
+    with connect(settings.url_for(Principal.AUDITOR)) as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         connection.execute(TEXT_SETTINGS)
         sequence, *row = _event(connection, event)
         write_event(connection, SYSTEM, Event("audit.prove", "audit_event", uuid.UUID(row[ID])))
-        return _prove(connection, sequence, row, [signer_of(settings).own_key])
+        return _prove(connection, sequence, row, signer_of(settings))
 
 
-def _covering(connection: Connection, sequence: int, keys: list[VerifierKey]) -> tuple[str, int, bytes | None] | None:
-    for note, size in connection.execute(CHECKPOINTS, (sequence,)).fetchall():
-        with suppress(NoteError):
-            signed = Checkpoint.open(note, keys)
-            if signed.sequence == size:
-                return note, size, signed.root
+def _covering(connection: Connection, sequence: int, signer: Signer) -> tuple[str, int, bytes | None] | None:
+    """Of the present key where it signed any that covers it, so that nobody has to trust a former one for it."""
+    retired = max((key.until for key in signer.former if key.until is not None), default=0)
+    for least in sorted({max(sequence, retired + 1), sequence}, reverse=True):
+        for note, size in connection.execute(CHECKPOINTS, (least,)).fetchall():
+            with suppress(NoteError):
+                signed = Checkpoint.open(note, signer.trusted)
+                if signed.sequence == size:
+                    return note, size, signed.root
     return None
 
 
-def _prove(connection: Connection, sequence: int, row: Row, keys: list[VerifierKey]) -> str:
-    found = _covering(connection, sequence, keys)
+def _prove(connection: Connection, sequence: int, row: Row, signer: Signer) -> str:
+    found = _covering(connection, sequence, signer)
     if found is None:
         raise Conflict(f"No checkpoint covers event {sequence} yet: wait a minute, or run `sigilo audit checkpoint`.")
     note, size, signed = found

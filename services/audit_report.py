@@ -21,7 +21,8 @@ class Problem:
     which is itself not proven: its own content may be untouched), ``missing``, ``inserted`` (a second event
     of one number, or one before the first), ``moved`` (sealed earlier than the event before it),
     ``checkpoint`` (a signed statement that the trail contradicts, or that nobody known has signed), ``archive`` (what
-    left the database is not what was signed), ``unanchored`` (nothing from outside could be compared).
+    left the database is not what was signed), ``unanchored`` (nothing from outside could be compared), ``alarm``
+    (that something was wrong was made unsaid).
     """
 
     kind: str
@@ -89,6 +90,11 @@ class Report:
 def missing(first: int, last: int, known: str = "by the events around them") -> Problem:
     what = f"Event {first} is" if first == last else f"Events {first} to {last} are"
     return Problem("missing", first, f"{what} missing: known {known}.", last=last)
+
+
+def unsaid(sequence: int) -> Problem:
+    text = f"That the trail was not intact (event {sequence}) was made unsaid in the database, and by no auditor."
+    return Problem("alarm", sequence, text)
 
 
 def unanchored() -> Problem:

@@ -17,15 +17,15 @@ import psycopg
 from integrations.storage import FolderStorage, StorageUnavailable
 from services.audit_chain import GENESIS
 from services.merkle import Tree
-from services.signed_note import NoteError, VerifierKey, open_note
+from services.signed_note import NoteError, VerifierKey, open_note, refuse_retired
 
 FORMAT = "sigilo-trail-archive/1"
 # Before a transaction that reads the whole trail sees anything: a partition that goes meanwhile would be in neither of
 # the two, the trail and the archives, that it sees.
 HOLD = "LOCK TABLE audit_trail IN ACCESS SHARE MODE"
 ARCHIVES = """
-    SELECT first, last, hash_before, hash, frontier, file, size, digest, statement FROM audit_archives
-    WHERE dropped_at IS NOT NULL ORDER BY last
+    SELECT dropped_at IS NOT NULL, first, last, hash_before, hash, frontier, file, size, digest, statement
+    FROM audit_archives ORDER BY last
 """
 
 
@@ -74,21 +74,26 @@ def proven_start(
     """The same as far as it is signed, and what is wrong with the archives behind that.
 
     Each archive follows from the one before, ``keys`` signed its statement, and its file lies in ``storage``, where one
-    is given, with as many bytes as were written.
+    is given, with as many bytes as were written. That is asked of those too whose events did not leave yet: a row is
+    all that it takes for them to leave, and the worker may write one.
     """
-    start, wrong = Start(), []
-    for first, last, before, head, frontier, file, size, digest, statement in connection.execute(ARCHIVES):
+    start = behind = Start()
+    wrong = []
+    for is_gone, first, last, before, head, frontier, file, size, digest, statement in connection.execute(ARCHIVES):
         try:
             tree = Tree.unpack(last, frontier)
+            archive = Archive(first, last, before, head, tree.root(), file, size, digest)
+            problem = _problem(start if is_gone else behind, archive, statement, keys)
         except ValueError:
-            wrong.append(f"The archive of events {first} to {last} holds no tree.")
-            break
-        archive = Archive(first, last, before, head, tree.root(), file, size, digest)
-        problem = _problem(start, archive, statement, keys)
+            problem = "holds no tree"
         if problem is not None:
             wrong.append(f"The archive of events {first} to {last} {problem}.")
-            break
-        start = Start(last, head, tree)
+            if is_gone:
+                break  # what left after them is nowhere to be followed
+            continue
+        behind = Start(last, head, tree)
+        if is_gone:
+            start = behind
         if storage is not None and not _is_there(storage, archive):
             wrong.append(f"The archive of events {first} to {last} is not there, or is not what was written: {file}.")
     return start, wrong
@@ -98,7 +103,8 @@ def _problem(start: Start, archive: Archive, statement: str, keys: Sequence[Veri
     if archive.first != start.sequence + 1 or archive.before != start.head:
         return "does not follow from what was archived before"
     try:
-        signed = open_note(statement, list(keys))
+        signed, signers = open_note(statement, keys)
+        refuse_retired(signers, archive.last)
     except NoteError as error:
         return f"is not signed: {error}"
     return None if signed == archive.text() else "is not the one that was signed"

@@ -18,14 +18,16 @@ from psycopg.rows import TupleRow
 
 from config import Principal, Settings
 from integrations.storage import FolderStorage
+from models.connection import connect
 from services.audit_chain import TEXT_SETTINGS
 from services.audit_chain_check import ChainCheck, SealedEvent, sealed_event
 from services.audit_checkpoint import signer_of, trusted_keys
 from services.audit_file import TRAIL, begin, events, opened
 from services.audit_report import Problem, Progress, Report, missing
-from services.audit_signed import SignedStatements, notes_in
+from services.audit_signed import GivenNotes, SignedStatements, notes_in
 from services.audit_start import HOLD, proven_start
 from services.errors import Invalid
+from services.read_ahead import read_ahead
 from services.signed_note import VerifierKey
 
 FETCH = 2_000  # rows a round trip
@@ -43,11 +45,12 @@ def verify(
     """Verify the installation's trail as the auditor role, which may only read.
 
     ``checkpoint`` names a file with a checkpoint kept elsewhere, or a folder of them; ``keys`` are verifier keys to
-    trust, by default the one of AUDIT_SIGNING_KEY. Raises Invalid when a key or the file can't be used at all.
+    trust, by default the one of AUDIT_SIGNING_KEY and those of AUDIT_FORMER_KEYS. Raises Invalid when a key or the file
+    can't be used at all.
     """
-    trusted = trusted_keys(keys) or [signer_of(settings).own_key]
+    trusted = trusted_keys(keys) or signer_of(settings).trusted
     notes = notes_in(checkpoint)
-    with psycopg.connect(settings.url_for(Principal.AUDITOR), connect_timeout=10) as connection:
+    with connect(settings.url_for(Principal.AUDITOR)) as connection:
         archives = FolderStorage(settings.archive_folder)
         return verify_trail(connection, trusted, notes=notes, archives=archives, progress=progress)
 
@@ -56,7 +59,7 @@ def verify_trail(
     connection: psycopg.Connection[TupleRow],
     keys: Sequence[VerifierKey],
     *,
-    notes: Sequence[str] = (),
+    notes: GivenNotes = GivenNotes(),  # noqa: B008  (it is frozen)
     archives: FolderStorage | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -75,7 +78,7 @@ def verify_trail(
     report.archived = start.sequence
     with _streamed(connection, "stored", CHECKPOINTS) as stored, _streamed(connection, "trail", TRAIL) as trail:
         total = connection.execute("SELECT max(sequence) FROM audit_trail").fetchone() if progress else None
-        sealed = ((sealed_event(row), stored_hash) for *row, stored_hash in trail)
+        sealed = ((sealed_event(row[:-1]), row[-1]) for row in trail)
         signed = SignedStatements(report, keys, notes, stored, archived=start.sequence)
         check, started = ChainCheck(report, start), time.monotonic()
         _take(sealed, check, signed, report, progress, total[0] if total else None)
@@ -99,7 +102,7 @@ def verify_files(
     no export or breaks off, and when a key, the identity or the checkpoint can't be used.
     """
     notes = notes_in(checkpoint)
-    if notes and not keys:
+    if checkpoint is not None and not keys:
         raise Invalid("Name the key that signed the checkpoint: --key, as `sigilo audit key` prints it.")
     report = Report()
     check: ChainCheck | None = None
@@ -150,4 +153,4 @@ def _streamed(connection: psycopg.Connection[TupleRow], name: str, statement: st
     with connection.cursor(name) as cursor:
         cursor.itersize = FETCH
         cursor.execute(statement)
-        yield cursor
+        yield read_ahead(cursor)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from sqlalchemy.orm import Session
 
 from models import BreakGlassGrant, Setting, new_id
+from observability.metrics import REVEALS
 from services.access import find_patient
 from services.actor import Actor
 from services.audit_event import Event, record
@@ -71,6 +72,7 @@ def break_glass(
             basis_id=grant.id,
         ),
     )
+    REVEALS.labels("emergency").inc()
     return grant
 
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-import psycopg
-import sqlalchemy.exc
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from config import Principal
 from models import DeadLetter, User
-from models.engine import Databases
 from services.actor import Actor
 from services.errors import NotFound
 from services.permissions import Permission
@@ -20,6 +16,7 @@ from services.record_fields import time_text
 
 MOST_SHOWN = 50
 NO_LETTER = "There is no such failed work."
+# How many are open; of what the anonymous role may see.
 OPEN = "SELECT count(*) FROM dead_letters WHERE resolved_at IS NULL"
 
 
@@ -47,16 +44,6 @@ def get_dead_letter(session: Session, actor: Actor, letter_id: uuid.UUID) -> dic
     if found is None:
         raise NotFound(NO_LETTER)
     return _shown(*found)
-
-
-def count_open(databases: Databases) -> int | None:
-    """How many are open, for whoever measures; None where the database does not say."""
-    try:
-        with databases.autocommit(Principal.ANONYMOUS) as connection:
-            row = connection.execute(OPEN).fetchone()
-    except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError):
-        return None
-    return None if row is None else int(row[0])
 
 
 def _shown(letter: DeadLetter, retried_by: str | None) -> dict[str, Any]:

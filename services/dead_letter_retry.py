@@ -1,4 +1,4 @@
-"""Mark failed work as sent to the workers again. Whoever calls this sends it, before the commit."""
+"""Mark failed work as sent to the workers again. Whoever calls this sends it, after the commit."""
 
 from __future__ import annotations
 

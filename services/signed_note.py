@@ -9,7 +9,8 @@ A note is text ending in a newline, an empty line, and one signature line per ke
     — clinic.example.org/audit-chain 8a3xFw…=
 
 The base64 of a signature line is a 4-byte key id and the signature over the text. The key id is the start of
-SHA-256(name ‖ newline ‖ 0x01 ‖ public key); a verifier key is written ``name+id in hex+base64(0x01 ‖ key)``.
+SHA-256(name ‖ newline ‖ 0x01 ‖ public key); a verifier key is written ``name+id in hex+base64(0x01 ‖ key)``, with
+``@4711`` behind it when it was retired: it is believed of the first 4711 events of a trail and of none after them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -28,6 +29,7 @@ ID_BYTES = 4
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 SIGNATURE_MARK = "\u2014 "
+RETIRED = "@"
 LONGEST_NOTE = 1_000_000  # bytes, as C2SP advises for what is parsed
 MOST_SIGNATURES = 100
 
@@ -47,27 +49,44 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class VerifierKey:
-    """A public key (32 bytes). ``name`` None: the key is trusted under whatever name it signs."""
+    """A public key (32 bytes). ``name`` None: the key is trusted under whatever name it signs. ``until``: the last
+    event that it is believed of; None while it is in use."""
 
     public: bytes
     name: str | None = None
+    until: int | None = None
 
     def __str__(self) -> str:
         name = self.name or ""
         encoded = base64.b64encode(ED25519 + self.public).decode()
-        return f"{name}+{key_id(name, self.public).hex()}+{encoded}"
+        retired = "" if self.until is None else f"{RETIRED}{self.until}"
+        return f"{name}+{key_id(name, self.public).hex()}+{encoded}{retired}"
 
     @classmethod
     def parse(cls, text: str) -> VerifierKey:
-        """A verifier key, or a bare public key in base64. Raises NoteError."""
-        bare = _decoded(text.strip())
+        """A verifier key, or a bare public key in base64, retired or not. Raises NoteError."""
+        written, retired, last = text.strip().rpartition(RETIRED)
+        is_retired = bool(retired) and last.isascii() and last.isdigit()
+        if not is_retired:
+            written = text.strip()
+        until = int(last) if is_retired else None
+        bare = _decoded(written)
         if len(bare) == KEY_BYTES:
-            return cls(bare)
-        name, number, encoded = (*text.strip().split("+", 2), "", "")[:3]
+            return cls(bare, until=until)
+        name, number, encoded = (*written.split("+", 2), "", "")[:3]
         key = _decoded(encoded)
         if len(key) == 1 + KEY_BYTES and key[:1] == ED25519 and name and number == key_id(name, key[1:]).hex():
-            return cls(key[1:], name)
+            return cls(key[1:], name, until)
         raise NoteError("a verifier key is written name+id+key, as `sigilo audit key` prints it")
+
+    @property
+    def anywhere(self) -> VerifierKey:
+        """The same key, trusted under whatever name it signed: an installation's name may change, its key stays."""
+        return replace(self, name=None)
+
+    def is_believed_of(self, sequence: int) -> bool:
+        """Whether it was in use when so many events were sealed."""
+        return self.until is None or sequence <= self.until
 
     def has_signed(self, text: str, signature: Signature) -> bool:
         """Whether ``signature`` is this key's, and true."""
@@ -84,10 +103,11 @@ class VerifierKey:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A named Ed25519 private key (its 32-byte seed, RFC 8032)."""
+    """A named Ed25519 private key (its 32-byte seed, RFC 8032), and the keys that signed before it did."""
 
     name: str
     seed: bytes = field(repr=False)
+    former: tuple[VerifierKey, ...] = ()
 
     @property
     def verifier(self) -> VerifierKey:
@@ -95,8 +115,13 @@ class Signer:
 
     @property
     def own_key(self) -> VerifierKey:
-        """Its public key, trusted under whatever name it signed: an installation's name may change, its key stays."""
-        return VerifierKey(self.verifier.public)
+        """Its public key, trusted under whatever name it signed."""
+        return self.verifier.anywhere
+
+    @property
+    def trusted(self) -> list[VerifierKey]:
+        """Whose signatures are the installation's own: its key's, and of what is older those of the former ones."""
+        return [self.own_key, *(key.anywhere for key in self.former)]
 
     def sign(self, text: str) -> str:
         """The note of ``text``, which must end in a newline and hold no empty line of its own at the end."""
@@ -109,13 +134,21 @@ def key_id(name: str, public: bytes) -> bytes:
     return hashlib.sha256(name.encode() + b"\n" + ED25519 + public).digest()[:ID_BYTES]
 
 
-def open_note(note: str, keys: Iterable[VerifierKey]) -> str:
-    """The text of ``note`` (with its last newline) when one of ``keys`` signed it. Raises NoteError."""
+def open_note(note: str, keys: Iterable[VerifierKey]) -> tuple[str, list[VerifierKey]]:
+    """The text of ``note`` (with its last newline), and those of ``keys`` that signed it. Raises NoteError when none
+    did."""
     text, signatures = parse_note(note)
-    trusted = list(keys)
-    if any(key.has_signed(text, signature) for signature in signatures for key in trusted):
-        return text
-    raise NoteError("no known key has signed this checkpoint, or it was changed after it was signed")
+    signers = [key for key in keys if any(key.has_signed(text, signature) for signature in signatures)]
+    if not signers:
+        raise NoteError("no known key has signed this checkpoint, or it was changed after it was signed")
+    return text, signers
+
+
+def refuse_retired(signers: Iterable[VerifierKey], sequence: int) -> None:
+    """What speaks of so many events has to be signed by a key that was in use then: whoever finds an old key signs
+    nothing new with it. Raises NoteError."""
+    if not any(key.is_believed_of(sequence) for key in signers):
+        raise NoteError("it was signed with a key that had been retired by then")
 
 
 def parse_note(note: str) -> tuple[str, list[Signature]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
-import psycopg
 import structlog
 from celery import shared_task
 from sqlalchemy import text
@@ -13,7 +12,9 @@ from sqlalchemy.orm import Session
 
 from config import Principal, Settings
 from integrations.storage import FolderStorage
+from models.connection import connect
 from observability.task_metrics import EVENTS_SEALED
+from services.audit_alarm_check import unsaid_alarms
 from services.audit_archive import (
     archive_of,
     drop_partition,
@@ -24,11 +25,12 @@ from services.audit_archive import (
     remove_leftovers,
     write_archive,
 )
+from services.audit_check_note import TrailCheck, keep_check
 from services.audit_checkpoint import SIGN_DUE, sign_event, signer_of, write_checkpoint
 from services.audit_drain import BATCH, ensure_partitions
 from services.audit_drain import drain as seal
 from services.audit_findings import note_findings
-from services.audit_report import unanchored
+from services.audit_report import unanchored, unsaid
 from services.audit_verify import verify_trail
 from services.checkpoint_deliver import handed_over, kept_outside, note_sinks
 from services.errors import Conflict
@@ -38,7 +40,7 @@ from tasks.runtime import settings
 
 DRAIN_SECONDS = 20.0
 MOST_LOGGED = 10
-A_DAY = timedelta(hours=20)  # as the database has it, with room for a run that begins late
+A_NIGHT = timedelta(hours=26)  # as the database has it: a check of the trail falls into it
 
 log = structlog.get_logger()
 
@@ -106,22 +108,28 @@ def partitions(self: BaseTask) -> int:
 
 @shared_task(name=VERIFY, bind=True)  # type: ignore[untyped-decorator]
 def verify(self: BaseTask) -> int:
-    """Check the whole trail as `sigilo audit verify` does, against the newest checkpoint in a folder or a bucket
-    where there is one: gives how many events hold together. What it finds wrong is kept as a failure with the number of
+    """Check the whole trail as `sigilo audit verify` does, against the checkpoints in folders and buckets where
+    there are some: gives how many events hold together. What it finds wrong is kept as a failure with the number of
     problems."""
     here = settings()
-    key = signer_of(here).own_key
+    keys = signer_of(here).trusted
     with self.transaction() as session:
         handed = handed_over(session)
-    outside = kept_outside(here, key, handed)
-    with psycopg.connect(here.url_for(Principal.WORKER), connect_timeout=10) as connection:
+    outside = kept_outside(here, keys, handed)
+    with connect(here.url_anew(Principal.WORKER)) as connection:
         archives = FolderStorage(here.archive_folder)
-        notes = [outside.note] if outside.note else []
-        report = verify_trail(connection, [key], notes=notes, archives=archives)
+        report = verify_trail(connection, keys, notes=outside.kept, archives=archives)
+        alarms = unsaid_alarms(connection)
+    for alarm in alarms:
+        report.add(unsaid(alarm.sequence))
+    for place in outside.ahead:
+        log.warning("a place has a newer checkpoint than was noted of it", place=place)
     if outside.is_missing:
         report.add(unanchored())
     with self.transaction() as session:
-        note_findings(session, report)
+        note_findings(session, report, [alarm.id for alarm in alarms if alarm.is_gone])
+        found = TrailCheck(datetime.now(UTC), report.head, report.events, report.problem_count)
+        keep_check(session, signer_of(here), found)
     if not report.is_intact:
         named = [f"{problem.kind} {problem.sequence}" for problem in report.problems[:MOST_LOGGED]]
         log.error("the trail is not intact", problems=report.problem_count, first=named)
@@ -132,7 +140,7 @@ def verify(self: BaseTask) -> int:
 @shared_task(name=ARCHIVE, bind=True)  # type: ignore[untyped-decorator]
 def archive(self: BaseTask) -> int:
     """Write the oldest month into an archive when it is older than the clinic keeps online, and let it leave the
-    database a day later; gives how many events left."""
+    database when a check has seen it; gives how many events left."""
     here = settings()
     gone = 0
     while True:
@@ -147,9 +155,9 @@ def archive(self: BaseTask) -> int:
                 log.warning("the trail is not archived: BACKUP_AGE_RECIPIENT is not set", partition=partition)
                 return gone
             _write(self, here, partition, last)
-            return gone  # the month is the database's for another day
+            return gone  # the month is the database's for another night
         if kept is not None:
-            if kept.created_at > datetime.now(UTC) - A_DAY:
+            if kept.created_at > datetime.now(UTC) - A_NIGHT:
                 return gone
             refuse_changed(here, kept)
         with self.transaction() as session:

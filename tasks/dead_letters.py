@@ -67,7 +67,7 @@ def bury(task: Task, error: BaseException, arguments: Mapping[str, Any], task_id
 def _own_transaction() -> Iterator[Session]:
     """Over a connection that is made for it: the child's may be what failed, and the parent keeps none, which its
     children would inherit."""
-    engine = make_engine(settings().url_for(Principal.WORKER), pool_size=1)
+    engine = make_engine(settings().url_anew(Principal.WORKER), pool_size=1)
     try:
         with Session(engine) as session, session.begin():
             yield session

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,51 +14,32 @@ from psycopg import errors
 from sqlalchemy import text
 
 from config import Principal, Settings
-from models import AccessAlert, Setting, User, new_id
+from models import User, new_id
 from models.engine import Databases
 from models.user import Role
 from services.access_kin import family_names
-from services.access_rules import RULES, Limits, RuleKey, setting_key
-from services.access_watch import BEHIND, NEW
+from services.access_rules import RULES, Limits, RuleKey
+from services.access_watch import BEHIND, new_statement
 from services.audit_event import Event
 from services.field_encryption import field_cipher
-from services.record_create import NewRecord, create_record
 from tests.audit.trail import as_superuser, sealed
-from tests.audit.watched import alerts, did, listed, minutes, opened, opens, seen, watch, watch_all
+from tests.audit.watched import (
+    SetRule,
+    alerts,
+    did,
+    minutes,
+    of_rule,
+    opened,
+    opens,
+    rare_name,
+    seen,
+    watch,
+    watch_all,
+)
 from tests.factories.cast import Person, make_cpf, make_patient, make_person
 
-SetRule = Callable[..., None]
-
-
-@pytest.fixture(autouse=True)
-def nothing_found_yet(superuser: str) -> None:
-    with as_superuser(superuser) as connection:
-        connection.execute("TRUNCATE access_alerts, access_alert_digests; UPDATE access_watch SET sequence = 0")
-
-
-@pytest.fixture
-def doctor(trail: Databases) -> Person:
-    return make_person(trail, Role.DOCTOR, "Ana Quintanilha Ramos")
-
-
-@pytest.fixture
-def set_rule(trail: Databases) -> Iterator[SetRule]:
-    """Sets the clinic's numbers of a rule, until the test ends."""
-    changed: list[str] = []
-
-    def change(key: RuleKey, **values: Any) -> None:
-        limits: Limits = replace(RULES[key].limits, **values)
-        changed.append(setting_key(key))
-        with trail.session(Principal.MIGRATOR) as session:
-            session.merge(Setting(key=changed[-1], value=limits.as_json()))
-
-    yield change
-    with trail.session(Principal.MIGRATOR) as session:
-        session.execute(text("DELETE FROM settings WHERE key = ANY (:keys)"), {"keys": changed})
-
-
-def of_rule(trail: Databases, key: RuleKey) -> list[AccessAlert]:
-    return [alert for alert in alerts(trail) if alert.rule == key]
+pytestmark = pytest.mark.usefixtures("nothing_found_yet")
+EXPORT = Event("patient.export", "patient")
 
 
 def test_many_patients_at_the_threshold_and_not_one_below(trail: Databases, doctor: Person, set_rule: SetRule) -> None:
@@ -122,16 +102,6 @@ def test_what_goes_on_after_the_review_is_another_alert(trail: Databases, doctor
     assert [(alert.count, alert.verdict) for alert in alerts(trail)] == [(3, "JUSTIFIED"), (3, None)]
 
 
-def test_patients_named_in_lists_are_counted_once_each(trail: Databases, doctor: Person, set_rule: SetRule) -> None:
-    set_rule(RuleKey.MANY_LISTED, threshold=30)
-    patients = [new_id() for _ in range(30)]
-    did(trail, doctor, (minutes(0), listed(*patients[:20])), (minutes(1), listed(*patients[9:29])))
-    assert watch_all(trail) == 0
-    did(trail, doctor, (minutes(2), listed(*patients[20:])))
-    assert watch_all(trail) == 1
-    assert seen(trail) == [("many_listed", doctor.id, 30)]
-
-
 def test_at_night_across_midnight_of_the_clinics_zone(trail: Databases, doctor: Person, set_rule: SetRule) -> None:
     set_rule(RuleKey.AT_NIGHT, threshold=3)
     at = [datetime(2026, 11, 25, 0, 59, 59, tzinfo=UTC), datetime(2026, 11, 25, 9, 0, tzinfo=UTC)]  # 21:59:59 and 06:00
@@ -173,10 +143,32 @@ def test_a_rare_family_name_outside_the_care_team(trail: Databases, settings: Se
     assert (alert.rule, alert.subject_id, alert.patient_ids, alert.count) == ("family_name", aunt, [aunt], 2)
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        Event("visit.read", "visit", basis="outside-care-team"), Event("allergy.list", "allergy"),
+        Event("patient.lookup", "patient"),
+    ],
+    ids=lambda event: event.action,
+)  # fmt: skip
+def test_every_way_to_a_patient_is_looked_at(
+    trail: Databases, trail_settings: Settings, set_rule: SetRule, event: Event
+) -> None:
+    """As one opened among many, and as one's own family."""
+    set_rule(RuleKey.MANY_PATIENTS, threshold=3)
+    family = rare_name()
+    reader = make_person(trail, Role.NURSE, f"Rita {family}")
+    patients = [make_patient(trail, trail_settings, f"{name} {family}") for name in ("Célia", "Caio", "Cora")]
+    did(trail, reader, *((minutes(0), replace(event, patient_id=patient)) for patient in patients))
+    watch_all(trail)
+    assert [alert.count for alert in of_rule(trail, RuleKey.MANY_PATIENTS)] == [3]
+    assert {alert.subject_id for alert in of_rule(trail, RuleKey.FAMILY_NAME)} == set(patients)
+
+
 def test_a_name_that_many_patients_have_is_nobodys_familys(
     trail: Databases, settings: Settings, set_rule: SetRule
 ) -> None:
-    name = f"Zu{secrets.token_hex(4).translate(str.maketrans('0123456789', 'ghijklmnop'))}"
+    name = rare_name()
     reader = make_person(trail, Role.RECEPTION, f"Bia {name}")
     patients = [make_patient(trail, settings, f"Paciente {name}") for _ in range(6)]
     did(trail, reader, (minutes(0), opened(patients[0], basis="reception")))
@@ -345,7 +337,7 @@ def test_only_what_is_new_is_read(trail: Databases, superuser: str, doctor: Pers
         connection.execute("ANALYZE audit_trail")
     with trail.session(Principal.WORKER) as session:
         plan = session.scalar(
-            text(f"EXPLAIN (ANALYZE, FORMAT JSON) {NEW}"), {"after": 3_000, "upto": 3_005}
+            text(f"EXPLAIN (ANALYZE, FORMAT JSON) {new_statement(RULES)}"), {"after": 3_000, "upto": 3_005}
         )
     read = [node for node in nodes(plan[0]["Plan"]) if node["Node Type"].endswith("Scan")]
     assert sum(node["Actual Rows"] * node["Actual Loops"] for node in read) == 5
@@ -385,26 +377,3 @@ def test_numbers_of_the_table_are_json_and_back() -> None:
     for rule in RULES.values():
         assert Limits.of_json(orjson.loads(orjson.dumps(rule.limits.as_json()))) == rule.limits
     assert timedelta(minutes=RULES[RuleKey.MANY_PATIENTS].limits.window_minutes or 0) == timedelta(hours=1)
-
-
-def test_patients_of_listed_records_are_counted_once_each(
-    trail: Databases, trail_settings: Settings, doctor: Person, set_rule: SetRule
-) -> None:
-    set_rule(RuleKey.RECORDS_LISTED, threshold=3)
-    patients = [make_patient(trail, trail_settings, f"Paciente {number}") for number in range(3)]
-    with trail.session(Principal.STAFF) as session:
-        records = [
-            create_record(
-                session, doctor.actor, field_cipher(trail_settings), NewRecord(patient, {"title": "Consulta"})
-            ).record.id
-            for patient in (*patients, patients[0])
-        ]
-
-    def shows(*ids: uuid.UUID) -> Event:
-        return Event("medical_record.list", "medical_record", entity_ids=ids)
-
-    did(trail, doctor, (minutes(0), shows(records[0], records[3])), (minutes(1), shows(records[1])))
-    assert watch_all(trail) == 0
-    did(trail, doctor, (minutes(2), shows(records[2])))
-    assert watch_all(trail) == 1
-    assert seen(trail) == [("records_listed", doctor.id, 3)]

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from config import Principal, Settings
-from models.engine import Databases
+from migrations.prepare import note_policy
+from models.engine import Databases, make_engine
 from services.audit_archive import (
     archive_of,
     drop_partition,
@@ -24,9 +25,11 @@ from services.audit_archive_list import check_archives
 from services.audit_checkpoint import public_key, signer_of, trusted_keys, write_checkpoint
 from services.audit_prove import check as check_proof
 from services.audit_prove import prove
+from services.audit_start import proven_start
 from services.audit_verify import verify, verify_files
 from services.errors import Conflict, Invalid, Unavailable
 from tests.audit.trail import LONG_AGO, as_superuser, drain_all, write_events, write_old_events
+from tests.servers import DatabaseServer
 
 pytestmark = pytest.mark.database
 
@@ -67,15 +70,15 @@ def archive_one(databases: Databases, settings: Settings, superuser: str) -> str
     written = write_archive(settings, partition)
     with databases.session(Principal.WORKER) as session:
         remember(session, settings, written)
-    a_day_passes(superuser)
+    a_night_passes(superuser)
     with databases.session(Principal.WORKER) as session:
         drop_partition(session, partition)
     return partition
 
 
-def a_day_passes(superuser: str) -> None:
+def a_night_passes(superuser: str) -> None:
     with as_superuser(superuser) as connection:
-        connection.execute("UPDATE audit_archives SET created_at = created_at - interval '1 day'")
+        connection.execute("UPDATE audit_archives SET created_at = created_at - interval '27 hours'")
 
 
 def sign(databases: Databases, settings: Settings, to: Path) -> Path:
@@ -250,13 +253,13 @@ def test_a_run_that_died_leaves_nothing_that_stays(
     assert lost.digest != written.digest
 
 
-def test_an_archive_is_a_day_old_before_its_month_leaves(
+def test_an_archive_is_a_night_old_before_its_month_leaves(
     old_trail: Databases, old_settings: Settings, superuser: str
 ) -> None:
     written = write_archive(old_settings, MARCH)
     with old_trail.session(Principal.WORKER) as session:
         remember(session, old_settings, written)
-    with pytest.raises(DBAPIError, match="not a day old"), old_trail.session(Principal.WORKER) as session:
+    with pytest.raises(DBAPIError, match="not lain there for a night"), old_trail.session(Principal.WORKER) as session:
         drop_partition(session, MARCH)
     with pytest.raises(DBAPIError, match="permission denied"), old_trail.session(Principal.WORKER) as session:
         session.connection().exec_driver_sql(FORGED.replace("sealed_to)", "sealed_to, created_at)") + ", '2020-01-01'")
@@ -309,18 +312,63 @@ def test_a_forged_row_lets_no_partition_go(
     with as_superuser(superuser) as connection:
         hashed = "(SELECT hash FROM audit_trail WHERE sequence = 300)"
         connection.execute(FORGED.replace("sha256('x')", hashed, 1))
-    a_day_passes(superuser)
+    seen = verify(old_settings)
+    assert [(problem.kind, problem.sequence) for problem in seen.problems] == [("archive", 1)], "before anything left"
+    assert "The archive of events 1 to 300" in str(seen)
+    with pytest.raises(Conflict, match="Nothing was archived"):
+        write_archive(old_settings, MARCH)
+    a_night_passes(superuser)
     with old_trail.session(Principal.WORKER) as session:
         drop_partition(session, MARCH)
     report = verify(old_settings)
     assert {problem.kind for problem in report.problems} >= {"archive", "missing"}
 
 
+def test_an_archive_is_proven_before_its_month_leaves(
+    old_trail: Databases, old_settings: Settings, superuser: str
+) -> None:
+    """A good one as well as what is wrong with it; the trail itself begins where it did."""
+    archive_one(old_trail, old_settings, superuser)
+    written = write_archive(old_settings, "audit_trail_p201904")
+    with old_trail.session(Principal.WORKER) as session:
+        remember(session, old_settings, written)
+    report = verify(old_settings)
+    assert (report.is_intact, report.archived, report.head) == (True, 300, 365), str(report)
+    for statement in ("size = 7", "first = 302", "statement = note", "hash = sha256('x')", "frontier = ''"):
+        with as_superuser(superuser) as connection, connection.transaction(force_rollback=True):
+            connection.execute(f"UPDATE audit_archives SET {statement} WHERE last = 345")
+            _, wrong = proven_start(connection, signer_of(old_settings).trusted)
+        assert len(wrong) == 1, statement
+    (old_settings.archive_folder / written.file).unlink()
+    assert [problem.kind for problem in verify(old_settings).problems] == ["archive"]
+
+
+def test_the_database_keeps_what_the_policy_keeps_whatever_the_worker_asks(
+    old_trail: Databases, old_settings: Settings, superuser: str, server: DatabaseServer, trail_database: str
+) -> None:
+    """The worker may neither change the policy nor let go of a month that is younger than it."""
+    engine = make_engine(server.urls(trail_database)[Principal.MIGRATOR], pool_size=1)
+    try:
+        note_policy(engine, old_settings.model_copy(update={"audit_keep_months": 600}))
+        with pytest.raises(DBAPIError, match="is kept for 600 months"):
+            archive_one(old_trail, old_settings, superuser)
+        for statement in ("UPDATE audit_policy SET keep_months = 12", "DELETE FROM audit_policy"):
+            with pytest.raises(DBAPIError, match="permission denied"), old_trail.session(Principal.WORKER) as session:
+                session.connection().exec_driver_sql(statement)
+        assert MARCH in partitions(superuser)
+    finally:
+        note_policy(engine, old_settings)
+        engine.dispose()
+    with old_trail.session(Principal.WORKER) as session:
+        drop_partition(session, MARCH)
+    assert MARCH not in partitions(superuser), "as soon as it is old enough"
+
+
 def test_what_is_young_stays_whatever_is_asked(trail: Databases, trail_settings: Settings, superuser: str) -> None:
     with as_superuser(superuser) as connection:
         connection.execute("DROP TABLE IF EXISTS audit_trail_p201903, audit_trail_p201904")
     youngest = partitions(superuser)[0]
-    with pytest.raises(DBAPIError, match="kept for a year"), trail.session(Principal.WORKER) as session:
+    with pytest.raises(DBAPIError, match="is kept for 60 months"), trail.session(Principal.WORKER) as session:
         drop_partition(session, youngest)
 
 

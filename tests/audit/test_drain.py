@@ -12,8 +12,9 @@ import pytest
 
 from config import Principal
 from models import new_id
+from models.advisory_locks import AUDIT_DRAIN
 from models.engine import Databases
-from services.audit_drain import LOCK, drain
+from services.audit_drain import drain
 from services.audit_event import Event, event_row
 from tests.audit.trail import as_superuser, drain_all, insert_rows, sealed, varied_origin, write_events
 
@@ -98,7 +99,7 @@ def test_invariant_3_a_drain_that_fails_seals_nothing(trail: Databases, superuse
 def test_invariant_3_only_one_drain_works_and_the_other_leaves_at_once(trail: Databases, superuser: str) -> None:
     write_events(trail, 3)
     with psycopg.connect(superuser) as other:
-        other.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (AUDIT_DRAIN,))
         with trail.session(Principal.WORKER) as session:
             result = drain(session)
     assert (result.count, result.is_busy) == (0, True)

@@ -11,7 +11,7 @@ import pytest
 from config import Principal, Settings
 from models.engine import Databases
 from services.audit_chain import TEXT_SETTINGS, canonical, text_columns
-from services.audit_checkpoint import Checkpoint, public_key, signer_of, write_checkpoint
+from services.audit_checkpoint import Checkpoint, public_key, signer_of, trusted_keys, write_checkpoint
 from services.audit_prove import FORMAT, check, prove
 from services.audit_tree import Head, grow
 from services.audit_verify import verify
@@ -63,7 +63,7 @@ def test_a_checkpoint_is_a_c2sp_tlog_checkpoint_over_the_tree(
 ) -> None:
     events = canonical_events(superuser)
     for note, size in zip(signed, (5, 405, EVENTS), strict=True):
-        lines = open_note(note, keys_of(trail_settings)).split("\n")
+        lines = open_note(note, keys_of(trail_settings))[0].split("\n")
         assert lines[:2] == [signer_of(trail_settings).name, str(size)]
         assert base64.b64decode(lines[2]) == root_of(events[:size])
         assert lines[3] == f"chain-hash {base64.b64encode(sealed(superuser)[size - 1]['hash']).decode()}"
@@ -91,6 +91,16 @@ def test_a_third_party_checks_an_event_with_the_key_alone(
     proven = check(proof, keys_of(trail_settings))
     assert (proven.event, proven.sequence) == (canonical_events(superuser)[sequence - 1], sequence)
     assert json.loads(proven.event)["sequence"] == sequence
+
+
+def test_an_event_signed_before_the_installation_moved_is_checked_with_the_key_of_today(
+    signed: list[str], trail_settings: Settings
+) -> None:
+    moved = trail_settings.model_copy(update={"public_url": "https://outro-endereco.example.org"})
+    key = public_key(moved)
+    assert key != public_key(trail_settings)
+    assert check(prove(trail_settings, "3"), trusted_keys([key])).sequence == 3
+    assert verify(moved, keys=[key]).is_intact
 
 
 def test_nothing_that_was_changed_proves_anything(signed: list[str], trail_settings: Settings) -> None:

@@ -25,7 +25,7 @@ CHECKPOINT = Checkpoint(SIGNER.name, 4711, bytes(range(32)))
 
 def test_the_published_example_opens() -> None:
     key = VerifierKey.parse(KEY)
-    assert open_note(NOTE, [key]) == TEXT
+    assert open_note(NOTE, [key]) == (TEXT, [key])
     assert str(key) == KEY
 
 
@@ -39,14 +39,14 @@ def test_a_bare_public_key_is_trusted_under_any_name() -> None:
     """So a changed PUBLIC_URL does not make older checkpoints worthless."""
     key = VerifierKey.parse(base64.b64encode(SIGNER.verifier.public).decode())
     renamed = Signer("elsewhere.example.org/audit-chain", SIGNER.seed)
-    assert open_note(renamed.sign("a\n"), [key]) == "a\n"
+    assert open_note(renamed.sign("a\n"), [key]) == ("a\n", [key])
     with pytest.raises(NoteError):
         open_note(renamed.sign("a\n"), [SIGNER.verifier])
 
 
 def test_one_known_signature_among_others_suffices() -> None:
     note = SIGNER.sign(TEXT) + NOTE.rpartition("\n\n")[2] + "— witness.example+1 AAAAAAAAAAAAAAAA\n"
-    assert open_note(note, [VerifierKey.parse(KEY)]) == TEXT
+    assert open_note(note, [VerifierKey.parse(KEY)])[0] == TEXT
     assert len(parse_note(note)[1]) == 3
 
 

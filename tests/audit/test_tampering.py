@@ -71,6 +71,18 @@ def note(sealed_trail: Databases, superuser: str, trail_settings: Settings) -> I
     tamper(superuser, "DROP TABLE untouched")
 
 
+# What swapping and resealing change.
+BY_OTHER_ACTS = {"sequence": "int8", "sealed_at": "timestamptz"}
+
+
+def test_every_column_of_the_trail_is_edited(superuser: str) -> None:
+    with as_superuser(superuser) as connection:
+        columns = connection.execute(
+            "SELECT column_name, udt_name FROM information_schema.columns WHERE table_name = 'audit_trail'"
+        ).fetchall()
+    assert dict(columns) == COLUMN_TYPES | BY_OTHER_ACTS
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(act=tampering)
 def test_security_29_any_tampering_is_found_with_its_row(
@@ -114,6 +126,8 @@ def test_security_29_any_tampering_is_found_however_it_is_covered_up(
     if is_hashed_anew and not is_empty and is_changed:
         with suppress(ValueError):  # what was written into it is nothing that an event holds, and has no hash
             rehash(superuser)
+        with as_superuser(superuser) as connection:  # a changed hash that is made anew is what it was
+            is_changed = before != connection.execute(ROWS).fetchall()
     tamper(superuser, "CREATE TABLE IF NOT EXISTS signed AS TABLE audit_checkpoints")
     try:
         if checkpoints != "kept":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,11 +14,13 @@ from sqlalchemy import select
 from config import Principal
 from models import AccessAlert, new_id
 from models.engine import Databases
+from services.access_rules import RuleKey
 from services.access_watch import BATCH, Watched, watch_accesses
 from services.audit_event import Event, Origin, event_row
 from tests.audit.trail import drain_all, insert_rows
 from tests.factories.cast import Person
 
+SetRule = Callable[..., None]  # the fixture ``set_rule``: a rule's key, and numbers of it by name
 ZONE = ZoneInfo("America/Sao_Paulo")
 NOON = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)  # at noon of the clinic's clock
 
@@ -70,3 +74,12 @@ def alerts(databases: Databases) -> list[AccessAlert]:
 def seen(databases: Databases) -> list[tuple[str, uuid.UUID, int]]:
     """(rule, person, count) of each."""
     return [(alert.rule, alert.user_id, alert.count) for alert in alerts(databases)]
+
+
+def of_rule(trail: Databases, key: RuleKey) -> list[AccessAlert]:
+    return [alert for alert in alerts(trail) if alert.rule == key]
+
+
+def rare_name() -> str:
+    """A family's name that nobody has."""
+    return f"Zu{secrets.token_hex(4).translate(str.maketrans('0123456789', 'ghijklmnop'))}"

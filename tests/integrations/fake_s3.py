@@ -1,8 +1,10 @@
 """A bucket that speaks S3 over HTTP on loopback, as far as Sigilo uses it: signatures (SigV4) are computed anew, bodies
 are checked, and versions stay. One bucket, path style.
 
-Sources: Amazon S3 API reference (PutObject, GetObject, ListObjectVersions, GetObjectLockConfiguration, "Signature
-Calculations for the Authorization Header").
+Sources: Amazon S3 API reference (PutObject, GetObject, HeadObject, DeleteObject, ListObjectsV2, ListObjectVersions,
+CreateMultipartUpload, UploadPart, CompleteMultipartUpload, AbortMultipartUpload, ListMultipartUploads,
+GetObjectLockConfiguration, GetObjectRetention, PutObjectRetention, "Signature Calculations for the Authorization
+Header").
 """
 
 from __future__ import annotations
@@ -10,11 +12,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import threading
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
@@ -22,6 +27,7 @@ from xml.sax.saxutils import escape
 from tests.http_server import serving
 
 BUCKET, REGION, ACCESS_KEY, SECRET_KEY = "clinic-kept", "sa-east-1", "AKIDOFTHETESTS", "k" * 40
+LOCK_MODE, LOCK_UNTIL = "x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date"
 XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
 
@@ -37,7 +43,16 @@ class Version:
 
     @property
     def locked_until(self) -> datetime:
-        return datetime.fromisoformat(self.headers["x-amz-object-lock-retain-until-date"])
+        return datetime.fromisoformat(self.headers[LOCK_UNTIL])
+
+
+@dataclass
+class Upload:
+    """An object that comes in parts, and how it will be locked."""
+
+    key: str
+    lock: dict[str, str]
+    parts: dict[int, bytes] = field(default_factory=dict)
 
 
 class FakeS3(ThreadingHTTPServer):
@@ -53,6 +68,14 @@ class FakeS3(ThreadingHTTPServer):
         self.keeps_locks = True
         self.answers: tuple[int, dict[str, str], str] | None = None  # instead of all else
         self.hangs = False
+        self.uploads: dict[str, Upload] = {}
+        # How many of the next requests of a kind (part, object, …) end without an answer, as when the network is cut;
+        # an object is then sent as far as its middle.
+        self.cuts: Counter[str] = Counter()
+        # How many of the next requests, by method and kind ("HEAD object"), are answered 503, and how many are done
+        # without an answer.
+        self.busy: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()
         self.closing = threading.Event()
 
     @property
@@ -76,17 +99,37 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self._answer(self._put)
 
+    def do_HEAD(self) -> None:
+        self._answer(self._get)
+
+    def do_POST(self) -> None:
+        self._answer(self._post)
+
+    def do_DELETE(self) -> None:
+        self._answer(self._delete)
+
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+    _what = ""
 
     def _answer(self, act: Callable[[str], None]) -> None:
         parts = urlsplit(self.path)
         self.query = dict(parse_qsl(parts.query, keep_blank_values=True))
         self.key = unquote(parts.path).removeprefix(f"/{BUCKET}").lstrip("/")
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        what = next((name for name in ("object-lock", "versions") if name in self.query), "object")
+        known = {"object-lock": "object-lock", "versions": "versions", "list-type": "list", "uploads": "uploads"}
+        known |= {"partNumber": "part", "uploadId": "upload", "retention": "retention"}
+        what = next((known[name] for name in known if name in self.query), "object")
+        self._what = what
         self.server.asked.append((self.command, what))
-        if self.server.hangs:
+        if self.command != "GET" and self.server.cuts[what] > 0:
+            self.server.cuts[what] -= 1
+            self.close_connection = True
+        elif self.server.busy[f"{self.command} {what}"] > 0:
+            self.server.busy[f"{self.command} {what}"] -= 1
+            self._send(503, {}, b"<Error><Code>SlowDown</Code></Error>")
+        elif self.server.hangs:
             self.server.closing.wait(30)
             self.close_connection = True
         elif self.server.answers is not None:
@@ -107,10 +150,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(status, {"Content-Type": "application/xml"}, document.encode())
 
     def _send(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+        if self.server.lost[f"{self.command} {self._what}"] > 0:
+            self.server.lost[f"{self.command} {self._what}"] -= 1
+            self.close_connection = True
+            return
         self.send_response(status)
-        for name, value in (headers | {"Content-Length": str(len(body))}).items():
+        for name, value in ({"Content-Length": str(len(body))} | headers).items():
             self.send_header(name, value)
         self.end_headers()
+        if self.command == "HEAD":
+            return
+        if self.command == "GET" and self._what == "object" and self.server.cuts["object"] > 0 and len(body) > 1:
+            self.server.cuts["object"] -= 1
+            self.wfile.write(body[: len(body) // 2])
+            self.close_connection = True
+            return
         self.wfile.write(body)
 
     def _check_signature(self) -> None:
@@ -146,14 +200,126 @@ class _Handler(BaseHTTPRequestHandler):
                 raise Refused(404, "ObjectLockConfigurationNotFoundError")
             enabled = "<ObjectLockEnabled>Enabled</ObjectLockEnabled>"
             self._send(200, {}, f"<ObjectLockConfiguration {XMLNS}>{enabled}</ObjectLockConfiguration>".encode())
+        elif what == "retention":
+            self._send(200, {"Content-Type": "application/xml"}, self._retention().encode())
         elif what == "versions":
             self._send(200, {"Content-Type": "application/xml"}, self._listing().encode())
+        elif what == "list":
+            self._send(200, {"Content-Type": "application/xml"}, self._keys().encode())
+        elif what == "uploads":
+            self._send(200, {"Content-Type": "application/xml"}, self._uploads().encode())
+        elif "versionId" not in self.query:
+            self._newest()
         else:
             versions = {each.id: each for each in self.server.versions.get(self.key, ())}
             version = versions.get(self.query["versionId"])
             if version is None or version.body is None:
                 raise Refused(404, "NoSuchVersion")
             self._send(200, version.headers | {"x-amz-version-id": version.id}, version.body)
+
+    def _lockable(self) -> Version:
+        """The newest version of the key, which may have a lock."""
+        if not self.server.has_lock:
+            raise Refused(400, "InvalidRequest")
+        newest = self.server.versions.get(self.key, [Version("", None)])[-1]
+        if newest.body is None:
+            raise Refused(405, "MethodNotAllowed") if newest.id else Refused(404, "NoSuchKey")
+        return newest
+
+    def _retention(self) -> str:
+        headers = self._lockable().headers
+        if LOCK_UNTIL not in headers:
+            raise Refused(404, "NoSuchObjectLockConfiguration")
+        until = f"<RetainUntilDate>{headers[LOCK_UNTIL]}</RetainUntilDate>"
+        return f"<Retention {XMLNS}><Mode>{headers[LOCK_MODE]}</Mode>{until}</Retention>"
+
+    def _retain(self) -> None:
+        """In compliance mode a lock is lengthened and nothing else, by nobody; what is put has to be summed."""
+        version, document = self._lockable(), self.body.decode()
+        crc = base64.b64encode(zlib.crc32(self.body).to_bytes(4, "big")).decode()
+        md5 = base64.b64encode(hashlib.md5(self.body).digest()).decode()  # noqa: S324
+        sums = {"x-amz-checksum-crc32": crc, "content-md5": md5}
+        given = {name: self.headers[name] for name in sums if name in self.headers}
+        if not given:
+            raise Refused(400, "InvalidRequest")
+        if any(sums[name] != value for name, value in given.items()):
+            raise Refused(400, "BadDigest")
+        found = dict(re.findall(r"<(Mode|RetainUntilDate)>([^<]+)<", document))
+        if found.keys() != {"Mode", "RetainUntilDate"}:
+            raise Refused(400, "MalformedXML")
+        until = datetime.fromisoformat(found["RetainUntilDate"])
+        if until <= datetime.now(UTC):
+            raise Refused(400, "InvalidArgument")
+        is_held = version.headers.get(LOCK_MODE) == "COMPLIANCE" and version.locked_until > datetime.now(UTC)
+        if is_held and (until < version.locked_until or found["Mode"] != "COMPLIANCE"):
+            raise Refused(403, "AccessDenied")
+        version.headers |= {LOCK_MODE: found["Mode"], LOCK_UNTIL: found["RetainUntilDate"]}
+        self._send(200, {})
+
+    def _newest(self) -> None:
+        body = self.server.versions.get(self.key, [Version("", None)])[-1].body
+        if body is None:
+            raise Refused(404, "NoSuchKey")
+        etag = f'"{hashlib.md5(body).hexdigest()}"'  # noqa: S324
+        if self.headers.get("If-Match", etag) != etag:
+            raise Refused(412, "PreconditionFailed")
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        if start and start >= len(body):
+            raise Refused(416, "InvalidRange")
+        rest = body[start:]
+        self._send(206 if start else 200, {"ETag": etag, "Content-Length": str(len(rest))}, rest)
+
+    def _keys(self) -> str:
+        """By pages too, from the key that the token is."""
+        prefix, after = self.query.get("prefix", ""), self.query.get("continuation-token", "")
+        keys = sorted(key for key, all_ in self.server.versions.items() if all_[-1].body is not None)
+        keys = [key for key in keys if key.startswith(prefix) and key > after]
+        shown = keys[: self.server.page_size]
+        more = "<IsTruncated>false</IsTruncated>"
+        if len(keys) > len(shown):
+            more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{shown[-1]}</NextContinuationToken>"
+        rows = "".join(f"<Contents><Key>{escape(key)}</Key></Contents>" for key in shown)
+        return f"<ListBucketResult {XMLNS}>{more}{rows}</ListBucketResult>"
+
+    def _uploads(self) -> str:
+        rows = "".join(
+            f"<Upload><Key>{escape(upload.key)}</Key><UploadId>{number}</UploadId></Upload>"
+            for number, upload in self.server.uploads.items()
+            if upload.key.startswith(self.query.get("prefix", ""))
+        )
+        return f"<ListMultipartUploadsResult {XMLNS}>{rows}</ListMultipartUploadsResult>"
+
+    def _upload(self) -> Upload:
+        found = self.server.uploads.get(self.query.get("uploadId", ""))
+        if found is None or found.key != self.key:
+            raise Refused(404, "NoSuchUpload")
+        return found
+
+    def _post(self, what: str) -> None:
+        if what == "uploads":
+            sent = {name.lower(): value for name, value in self.headers.items()}
+            lock = {name: value for name, value in sent.items() if name.startswith("x-amz-object-lock-")}
+            number = f"u{len(self.server.asked)}"
+            self.server.uploads[number] = Upload(self.key, lock if self.server.keeps_locks else {})
+            answer = f"<InitiateMultipartUploadResult {XMLNS}><UploadId>{number}</UploadId>"
+            self._send(200, {"Content-Type": "application/xml"}, f"{answer}</InitiateMultipartUploadResult>".encode())
+            return
+        upload, named = self._upload(), self.body.decode()
+        numbers = [int(each) for each in re.findall(r"<PartNumber>(\d+)</PartNumber>", named)]
+        if numbers != sorted(upload.parts) or not numbers:
+            raise Refused(400, "InvalidPart")
+        self.server.lay(self.key, b"".join(upload.parts[number] for number in numbers), **upload.lock)
+        del self.server.uploads[self.query["uploadId"]]
+        result = f"<CompleteMultipartUploadResult {XMLNS}><ETag>x</ETag></CompleteMultipartUploadResult>"
+        self._send(200, {"Content-Type": "application/xml"}, result.encode())
+
+    def _delete(self, what: str) -> None:
+        if what == "upload":
+            self._upload()
+            del self.server.uploads[self.query["uploadId"]]
+        else:
+            self.server.lay(self.key, None)
+        self._send(204, {})
 
     def _listing(self) -> str:
         """By key, of each key the newest first; what a delimiter joins counts as one."""
@@ -181,7 +347,10 @@ class _Handler(BaseHTTPRequestHandler):
             more += f"<NextVersionIdMarker>{version_id}</NextVersionIdMarker>" if version_id else ""
         return f"<ListVersionsResult {XMLNS}>{more}{''.join(rows[name] for name in shown)}</ListVersionsResult>"
 
-    def _put(self, _: str) -> None:
+    def _put(self, what: str) -> None:
+        if what == "retention":
+            self._retain()
+            return
         md5 = self.headers.get("Content-MD5")
         sent = {name.lower(): value for name, value in self.headers.items()}
         lock = {name: value for name, value in sent.items() if name.startswith("x-amz-object-lock-")}
@@ -190,6 +359,10 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(400, "InvalidRequest")
         if md5 is not None and md5 != base64.b64encode(hashlib.md5(self.body).digest()).decode():  # noqa: S324
             raise Refused(400, "BadDigest")
+        if "uploadId" in self.query:
+            self._upload().parts[int(self.query["partNumber"])] = self.body
+            self._send(200, {"ETag": f'"{hashlib.md5(self.body).hexdigest()}"'})  # noqa: S324
+            return
         if "if-none-match" in sent:
             if not self.server.knows_conditions:
                 raise Refused(501, "NotImplemented")

@@ -14,7 +14,7 @@ from integrations import object_store
 from integrations.checkpoint_sinks import BucketSink, Kept, SinkUnavailable, make_sink
 from tests.conftest import make_settings
 from tests.integrations.fake_s3 import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, FakeS3, fake_s3
-from tests.integrations.test_checkpoint_sinks import CHECKPOINT, NOTE
+from tests.integrations.test_checkpoint_sinks import CHECKPOINT, NOTE, newest
 
 URL = f"s3://{BUCKET}/sigilo/trail"
 FOLDER = "sigilo/trail/clinic.example.org_audit-chain"
@@ -74,7 +74,7 @@ def test_an_object_for_each_is_locked_for_twenty_years_and_read_back(sink: Bucke
     [version] = bucket.versions[KEY]
     assert version.body == NOTE.encode() and version.headers["x-amz-object-lock-mode"] == "COMPLIANCE"
     assert abs(version.locked_until - datetime.now(UTC) - timedelta(days=7305)) < timedelta(minutes=5)
-    assert sink.newest() == NOTE
+    assert newest(sink) == NOTE
 
 
 def test_the_time_of_the_lock_is_a_setting(bucket: FakeS3, configure: Configure) -> None:
@@ -101,7 +101,7 @@ def test_security_29_what_is_laid_over_a_checkpoint_hides_nothing(sink: BucketSi
     anew = Kept("the trail, signed anew", CHECKPOINT.origin, 7)
     for laid in (None, anew.note.encode()):
         bucket.lay(KEY, laid, **LOCKED)
-        assert sink.newest() == NOTE
+        assert newest(sink) == NOTE
         with pytest.raises(SinkUnavailable, match="another checkpoint of the same event"):
             sink.keep(anew)
         sink.keep(CHECKPOINT)
@@ -141,6 +141,12 @@ def test_a_bucket_without_lock_gets_nothing(settings: Settings, bucket: FakeS3) 
     assert bucket.asked == [("GET", "object-lock")]
 
 
+@pytest.mark.parametrize("code", object_store.NO_LOCK)
+def test_what_servers_say_that_have_no_lock_is_one_thing(settings: Settings, bucket: FakeS3, code: str) -> None:
+    bucket.answers = (501 if code == "NotImplemented" else 404, {}, f"<Error><Code>{code}</Code></Error>")
+    assert failure(settings) == "the bucket has no object lock: name one that was made with it"
+
+
 def test_a_server_that_forgets_the_lock_is_told(settings: Settings, bucket: FakeS3) -> None:
     bucket.keeps_locks = False
     assert failure(settings) == "has it without a lock"
@@ -157,7 +163,7 @@ def test_wrong_keys_a_wrong_region_and_no_such_bucket_are_told_apart(bucket: Fak
     elsewhere = BucketSink("s3://another-bucket", configure(s3_endpoint_url=bucket.url))
     with pytest.raises(SinkUnavailable, match="answered 404 NoSuchBucket"):
         elsewhere.keep(CHECKPOINT)
-    assert elsewhere.newest() is None and not bucket.versions
+    assert newest(elsewhere) is None and not bucket.versions
 
 
 @pytest.mark.parametrize(
@@ -213,16 +219,16 @@ def test_security_25_nothing_of_the_environment_leads_elsewhere(
 def test_a_bucket_that_hangs_or_is_away_costs_little(settings: Settings, bucket: FakeS3, configure: Configure) -> None:
     bucket.hangs = True
     assert failure(settings, timeout=0.2) == "ReadTimeoutError"
-    assert BucketSink(URL, settings, timeout=0.2).newest() is None
+    assert newest(BucketSink(URL, settings, timeout=0.2)) is None
     with fake_s3() as other:
         away = configure(s3_endpoint_url=other.url)
     assert failure(away) == "EndpointConnectionError"
-    assert BucketSink(URL, away).newest() is None
+    assert newest(BucketSink(URL, away)) is None
 
 
 def test_the_newest_of_many_is_found_in_few_questions(sink: BucketSink, bucket: FakeS3) -> None:
     """Of two trails (PUBLIC_URL changed once), over many pages, with what others keep in the same bucket."""
-    assert sink.newest() is None
+    assert newest(sink) is None
     bucket.page_size = 10
     for sequence in range(1, 4000, 40):
         bucket.lay(f"sigilo/trail/old.example.org/{sequence:015}.checkpoint", b"of the old trail")
@@ -230,18 +236,31 @@ def test_the_newest_of_many_is_found_in_few_questions(sink: BucketSink, bucket: 
         bucket.lay(f"{FOLDER}/{sequence:015}.checkpoint", f"up to {sequence}".encode(), **LOCKED)
     for other in ("a", "sigilo/trail-of-others/999999999999999.checkpoint", f"{FOLDER}/zzz", f"{FOLDER}/9", "z/9"):
         bucket.lay(other, b"of others")
-    assert sink.newest() == "up to 9000001"
+    assert newest(sink) == "up to 9000001"
     assert len(bucket.asked) < 60
     for _ in range(25):
         bucket.lay(f"{FOLDER}/000000009000001.checkpoint", None)
-    assert sink.newest() == "up to 9000001", "under more marks of deletion than fit on a page"
+    assert newest(sink) == "up to 9000001", "under more marks of deletion than fit on a page"
+
+
+def test_from_the_highest_down_though_others_fill_pages_between(sink: BucketSink, bucket: FakeS3) -> None:
+    bucket.page_size = 4
+    numbers = [1, 2, 3, 40, 41, 500, 6000, 6001, 6002, 6003, 6004]
+    for number in numbers:
+        bucket.lay(f"{FOLDER}/{number:015}.checkpoint", f"up to {number}".encode())
+        for junk in range(9):
+            bucket.lay(f"{FOLDER}/{number - 1:014}~{junk}", b"no checkpoint's name")
+    for junk in range(9):
+        bucket.lay(f"{FOLDER}/!{junk}", b"before all numbers")
+    own = next(sink.folders(CHECKPOINT.origin))
+    assert list(own) == [(number, f"up to {number}") for number in reversed(numbers)]
 
 
 def test_folders_over_more_than_a_page(sink: BucketSink, bucket: FakeS3) -> None:
     bucket.page_size = 2
     for number in range(5):
         bucket.lay(f"sigilo/trail/{number}.example.org/{7 + number:015}.checkpoint", f"of {number}".encode())
-    assert sink.newest() == "of 4"
+    assert newest(sink) == "of 4"
 
 
 def test_a_bucket_is_named_with_its_keys_or_refused_at_the_start(configure: Configure) -> None:

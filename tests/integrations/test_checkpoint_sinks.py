@@ -7,13 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from config import ConfigurationError, Principal, SmtpServer
-from integrations.checkpoint_sinks import FolderSink, Kept, MailSink, SinkUnavailable, WebhookSink, make_sink
+from config import ConfigurationError, Principal
+from config_urls import SmtpServer
+from integrations import checkpoint_sinks
+from integrations.checkpoint_sinks import (
+    BucketSink,
+    FolderSink,
+    Kept,
+    MailSink,
+    SinkUnavailable,
+    WebhookSink,
+    make_sink,
+)
 from integrations.mail import SmtpMailer
 from tests.conftest import make_settings
 from tests.http_server import serving
@@ -21,6 +32,12 @@ from tests.integrations.test_mail import RECIPIENT, Inbox, smtp
 
 NOTE = "clinic.example.org/audit-chain\n7\naaaa\n\n\u2014 clinic.example.org/audit-chain bbbb\n"
 CHECKPOINT = Kept(NOTE, "clinic.example.org/audit-chain", 7)
+
+
+def newest(sink: FolderSink | BucketSink) -> str | None:
+    """The note of the highest number, of whatever folder."""
+    highest = [found for folder in sink.folders(CHECKPOINT.origin) for found in islice(folder, 1)]
+    return max(highest)[1] if highest else None
 
 
 class Witness(BaseHTTPRequestHandler):
@@ -74,10 +91,28 @@ def test_a_folder_gets_a_file_for_each_and_keeps_what_it_has(tmp_path: Path) -> 
     sink.keep(CHECKPOINT)
     with pytest.raises(SinkUnavailable, match="another checkpoint of the same event"):
         sink.keep(Kept("another trail", CHECKPOINT.origin, 7))
-    assert file.read_text(encoding="utf-8") == NOTE == sink.newest()
+    assert file.read_text(encoding="utf-8") == NOTE == newest(sink)
     sink.keep(Kept(NOTE, CHECKPOINT.origin, 1_000_000))
-    assert sink.newest() == NOTE and FolderSink(tmp_path / "nowhere").newest() is None
+    assert newest(sink) == NOTE and newest(FolderSink(tmp_path / "nowhere")) is None
     assert [each.name for each in sorted(file.parent.iterdir())] == [file.name, "000000001000000.checkpoint"]
+
+
+def test_the_folder_of_the_trail_comes_first_and_in_each_the_highest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over more names than are held at a time; what is no checkpoint's name is none, what can't be read hides none."""
+    monkeypatch.setattr(checkpoint_sinks, "BATCH", 3)
+    sink = FolderSink(tmp_path)
+    for sequence in (5, 12, 3, 1000, 70, 8, 999):
+        sink.keep(Kept(f"own {sequence}", CHECKPOINT.origin, sequence))
+    sink.keep(Kept("others", "another.example.org/audit-chain", 5000))
+    own = tmp_path / "clinic.example.org_audit-chain"
+    for name in ("zzz.checkpoint", "9.checkpoint", f"{'9' * 16}.checkpoint", f"{'9' * 15}.partial"):
+        (own / name).write_text("no checkpoint's name")
+    (own / f"{'9' * 15}.checkpoint").mkdir()
+    first, *others = [list(folder) for folder in sink.folders(CHECKPOINT.origin)]
+    assert first == [(10**15 - 1, ""), *((each, f"own {each}") for each in (1000, 999, 70, 12, 8, 5, 3))]
+    assert others == [[(5000, "others")]]
 
 
 def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:

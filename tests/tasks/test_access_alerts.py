@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import text
 
 from config import Principal, Settings
@@ -18,6 +19,7 @@ from services.access_alert_mail import DUE, LINES_MAX, claim_digest, note_digest
 from services.access_alert_words import WORDS
 from services.access_rules import RuleKey
 from services.audit_event import Event
+from tasks.access_alerts import RulesBehind
 from tests.audit.trail import as_superuser
 from tests.audit.watched import alerts, did, minutes
 from tests.factories.cast import Person, make_person
@@ -32,7 +34,8 @@ EXPORT = Event("trail.export", "audit_event")
 def nobody_is_told_yet(superuser: str) -> None:
     """Auditors of earlier tests are gone from the list of those who are told."""
     with as_superuser(superuser) as connection:
-        connection.execute("TRUNCATE access_alerts, access_alert_digests; UPDATE access_watch SET sequence = 0")
+        connection.execute("TRUNCATE access_alerts, access_alert_digests, access_watch_behind")
+        connection.execute("UPDATE access_watch SET sequence = 0")
         connection.execute("DELETE FROM user_roles WHERE role = 'AUDITOR'")
 
 
@@ -64,6 +67,21 @@ def is_due(databases: Databases) -> bool:
         return bool(session.scalar(text(f"SELECT {DUE}")))
 
 
+def test_a_time_limit_ends_the_task_and_is_no_fault_of_a_rule(
+    app: Any, work_databases: Databases, admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(*_: Any) -> int:
+        raise SoftTimeLimitExceeded
+
+    did(work_databases, admin, (minutes(0), EXPORT))
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr("services.access_watch.raise_alert", end)
+        with pytest.raises(SoftTimeLimitExceeded):
+            app.tasks["access.watch"]()
+    assert app.tasks["access.watch"]() == 1
+    assert app.tasks["access.catch_up"]() == 0
+
+
 def test_an_auditor_is_told_once_without_a_patient_and_then_what_is_new(
     app: Any, work_databases: Databases, work_settings: Settings, superuser: str, admin: Person, auditor: Person
 ) -> None:
@@ -87,6 +105,37 @@ def test_an_auditor_is_told_once_without_a_patient_and_then_what_is_new(
     app.tasks["access.watch"]()
     assert app.tasks["mail.alerts"]() == 1
     assert "Exportação: 1;" in mails(work_settings, auditor)[1].get_content()
+
+
+def test_an_alert_that_has_doubled_since_is_told_again(
+    app: Any, work_databases: Databases, work_settings: Settings, superuser: str, admin: Person, auditor: Person
+) -> None:
+    def more(start: int, count: int) -> int:
+        """So many exports more; gives how many mails left."""
+        did(work_databases, admin, *((minutes(start + number), EXPORT) for number in range(count)))
+        app.tasks["access.watch"]()
+        move_on(superuser)
+        return int(app.tasks["mail.alerts"]())
+
+    assert [more(0, 3), more(5, 2), more(10, 1), more(15, 4), more(20, 2)] == [1, 0, 1, 0, 1]
+    assert [f"Exportação: {number};" in mail.get_content()
+            for number, mail in zip((3, 6, 12), mails(work_settings, auditor), strict=True)] == [True] * 3  # fmt: skip
+    assert len(alerts(work_databases)) == 1
+
+
+def test_a_rule_that_is_behind_is_failed_work_until_it_has_caught_up(
+    app: Any, work_databases: Databases, superuser: str, admin: Person
+) -> None:
+    did(work_databases, admin, (minutes(0), EXPORT))
+    with as_superuser(superuser) as connection:
+        connection.execute("UPDATE access_watch SET sequence = (SELECT max(sequence) FROM audit_trail)")
+        connection.execute("INSERT INTO access_watch_behind (rule, sequence) VALUES ('exports', 0)")
+        with pytest.raises(RulesBehind, match="exports"):
+            app.tasks["access.catch_up"]()
+        assert alerts(work_databases) == [], "it is not due"
+        connection.execute("UPDATE access_watch_behind SET next_attempt_at = now()")
+        assert app.tasks["access.catch_up"]() == 1
+    assert [alert.rule for alert in alerts(work_databases)] == ["exports"]
 
 
 def test_within_the_pause_what_is_new_waits_and_comes_together(

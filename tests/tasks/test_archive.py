@@ -42,10 +42,10 @@ def test_old_months_leave_once_there_is_somebody_to_encrypt_them_to(
     monkeypatch.setenv("BACKUP_AGE_RECIPIENT", str(pyrage.x25519.Identity.generate().to_public()))
     runtime.databases().dispose()
     runtime._opened.cache_clear()
-    for left in (0, 30, 5):  # March is written; a day later it leaves and April is written; a day later that leaves
+    for left in (0, 30, 5):  # March is written; a night later it leaves and April is written; then that leaves
         assert app.tasks[ARCHIVE]() == left
         with as_superuser(superuser) as connection:
-            connection.execute("UPDATE audit_archives SET created_at = created_at - interval '1 day'")
+            connection.execute("UPDATE audit_archives SET created_at = created_at - interval '27 hours'")
     assert online(superuser) == (36, 43)
     assert len(list((tmp_path / "archives").glob("*.age"))) == 2
     assert app.tasks[VERIFY]() == 8

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from config import Settings
+from config import Principal, Settings
 from models.engine import Databases
+from models.user import Role
+from services.audit_check_note import last_check
 from services.audit_checkpoint import UNSIGNED, Checkpoint, public_key
+from services.audit_findings import note_findings, take_note
+from services.audit_report import Report, problem_at
 from services.checkpoint_deliver import OWED
 from services.job_schedule import VERIFY
 from services.signed_note import VerifierKey
 from tasks import runtime
 from tasks.audit import TrailBroken
+from tests.audit.tampered import rehash
 from tests.audit.trail import as_superuser, sealed, write_events
-from tests.integrations.fake_s3 import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, fake_s3
+from tests.factories.cast import make_person
+from tests.integrations.fake_s3 import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, FakeS3, fake_s3
 from tests.integrations.test_checkpoint_sinks import witness
 from tests.tasks.test_base import app
 
@@ -59,35 +68,110 @@ def test_everything_sealed_is_signed_and_kept_elsewhere(
     assert (kept.sequence, kept.hash) == (30, bytes(sealed(superuser)[-1]["hash"]))
 
 
+def checked(databases: Databases, settings: Settings) -> tuple[int, int, int]:
+    """Newest event, events looked at, and problems, as the last check signed them."""
+    keys = [VerifierKey(VerifierKey.parse(public_key(settings)).public)]  # under the name of any installation
+    with databases.session(Principal.AUDITOR) as session:
+        check = last_check(session, keys)
+    assert check is not None
+    return check.head, check.events, check.problems
+
+
 def test_security_29_a_trail_signed_anew_is_told_by_the_folder_that_has_the_first(
-    app: Any, work_databases: Databases, environment: dict[str, str], superuser: str
+    app: Any, work_databases: Databases, environment: dict[str, str], superuser: str, work_settings: Settings
 ) -> None:
     sealed_and_signed(app, work_databases)
     app.tasks["mail.checkpoints"]()
     assert app.tasks[VERIFY]() == 8
+    assert checked(work_databases, work_settings) == (8, 8, 0)
     forget_the_trail(superuser)
     sealed_and_signed(app, work_databases)
     with pytest.raises(TrailBroken):
         app.tasks[VERIFY]()
+    assert checked(work_databases, work_settings) == (8, 8, 1)
     assert app.tasks["mail.checkpoints"]() == 0
     [(failure,)] = rows(superuser, "SELECT failure FROM checkpoint_sinks")
     assert failure == "has another checkpoint of the same event"
 
 
-def test_security_29_a_trail_signed_anew_is_told_by_the_bucket_though_all_in_it_was_deleted(
-    app: Any, work_databases: Databases, environment: dict[str, str], superuser: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("place", ["folder", "bucket"])
+def test_security_29_a_trail_signed_anew_and_handed_over_is_told_by_what_was_kept_before(
+    app: Any,
+    work_databases: Databases,
+    environment: dict[str, str],
+    superuser: str,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
 ) -> None:
+    """The newest outside is the false one then; beside it lie somebody else's, which are nobody's business."""
+    with kept_in(place, environment, monkeypatch) as kept:
+        sealed_and_signed(app, work_databases)
+        assert app.tasks["mail.checkpoints"]() == 1
+        [first] = kept.names()
+        kept.lay(first.replace("8.", "5."), "of a key that is not ours")
+        assert app.tasks[VERIFY]() == 8
+        with as_superuser(superuser) as connection:
+            connection.execute("UPDATE audit_trail SET action = 'patient.read' WHERE sequence = 3")
+            connection.execute("TRUNCATE audit_checkpoints, audit_tree_nodes")
+        rehash(superuser)
+        sealed_and_signed(app, work_databases)
+        assert app.tasks["mail.checkpoints"]() == 1
+        [(newest,)] = rows(superuser, "SELECT max(sequence) FROM audit_checkpoints")
+        assert rows(superuser, "SELECT sequence FROM checkpoint_sinks") == [(newest,)], "the false one is outside"
+        with pytest.raises(TrailBroken):
+            app.tasks[VERIFY]()
+
+
+class KeptInFolder:
+    """Where checkpoints go, and whoever may write there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def names(self) -> list[str]:
+        return [str(path) for path in self._folder.rglob("*.checkpoint")]
+
+    def lay(self, name: str, body: str | None) -> None:
+        Path(name).write_text(body or "")
+
+
+class KeptInBucket:
+    def __init__(self, bucket: FakeS3) -> None:
+        self._bucket = bucket
+
+    def names(self) -> list[str]:
+        return list(self._bucket.versions)
+
+    def lay(self, name: str, body: str | None) -> None:
+        self._bucket.lay(name, None if body is None else body.encode())
+
+
+@contextmanager
+def kept_in(
+    place: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[KeptInFolder | KeptInBucket]:
+    """Checkpoints go into a folder, or a bucket."""
+    if place == "folder":
+        yield KeptInFolder(Path(environment["CHECKPOINT_SINKS"].removeprefix("file://")))
+        return
     with fake_s3() as bucket:
         keys = {"S3_ENDPOINT_URL": bucket.url, "S3_REGION": REGION, "S3_ACCESS_KEY_ID": ACCESS_KEY}
         for name, value in (keys | {"S3_SECRET_ACCESS_KEY": SECRET_KEY}).items():
             monkeypatch.setenv(name, value)
         use(monkeypatch, f"s3://{BUCKET}/kept")
+        yield KeptInBucket(bucket)
+
+
+def test_security_29_a_trail_signed_anew_is_told_by_the_bucket_though_all_in_it_was_deleted(
+    app: Any, work_databases: Databases, environment: dict[str, str], superuser: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with kept_in("bucket", environment, monkeypatch) as place:
         sealed_and_signed(app, work_databases)
         assert app.tasks["mail.checkpoints"]() == 1
         assert rows(superuser, "SELECT name, sequence FROM checkpoint_sinks") == [(f"s3://{BUCKET}/kept", 8)]
         assert app.tasks[VERIFY]() == 8
-        for key in bucket.versions:
-            bucket.lay(key, None)
+        for name in place.names():
+            place.lay(name, None)
         forget_the_trail(superuser)
         sealed_and_signed(app, work_databases)
         with pytest.raises(TrailBroken):
@@ -117,6 +201,88 @@ def test_what_cannot_be_compared_with_the_outside_is_not_called_intact(
     kept.with_suffix(".away").rename(kept)
     assert app.tasks[VERIFY]() == 8
     assert rows(superuser, "SELECT kind FROM audit_findings") == []
+
+
+def test_a_first_check_before_the_first_delivery_finds_nothing_wrong_for_an_hour(
+    app: Any, work_databases: Databases, environment: dict[str, str], superuser: str
+) -> None:
+    sealed_and_signed(app, work_databases)
+    assert app.tasks[VERIFY]() == 8
+    with as_superuser(superuser) as connection:
+        connection.execute("UPDATE audit_checkpoints SET created_at = now() - interval '61 minutes'")
+    with pytest.raises(TrailBroken):
+        app.tasks[VERIFY]()
+    assert app.tasks["mail.checkpoints"]() == 1
+    assert app.tasks[VERIFY]() == 8
+
+
+def test_security_29_an_alarm_that_is_taken_away_is_raised_again(
+    app: Any, work_databases: Databases, environment: dict[str, str], superuser: str
+) -> None:
+    """Deleted, or marked as noted by somebody who did not; what an auditor took note of stays so."""
+    auditor = make_person(work_databases, Role.AUDITOR, "Quem Confere")
+    with as_superuser(superuser) as connection:
+        connection.execute("DELETE FROM audit_alarms")
+    sealed_and_signed(app, work_databases)
+    app.tasks["mail.checkpoints"]()
+    report = Report()
+    report.add(problem_at("changed", 7, None))
+    with work_databases.session(Principal.WORKER) as session:
+        note_findings(session, report)
+    app.tasks["audit.drain"]()
+    assert app.tasks[VERIFY]() == 9, "an open alarm is no problem by itself"
+    [raised] = rows(superuser, "SELECT id FROM audit_alarms WHERE noted_at IS NULL")
+    forge = "UPDATE audit_alarms SET noted_at = now(), noted_by = (SELECT id FROM users LIMIT 1), note = 'engano'"
+    for statement in ("DELETE FROM audit_alarms", forge):
+        with as_superuser(superuser) as connection:
+            connection.execute(statement)
+        with pytest.raises(TrailBroken):
+            app.tasks[VERIFY]()
+        assert rows(superuser, "SELECT kind, first FROM audit_findings") == [("alarm", 9)]
+        assert len(rows(superuser, "SELECT id FROM audit_alarms WHERE noted_at IS NULL")) == 1
+        assert raised in rows(superuser, "SELECT id FROM audit_alarms")
+        app.tasks["audit.drain"]()
+        assert app.tasks[VERIFY]() > 8, "it is said again"
+    with work_databases.session(Principal.AUDITOR) as session:
+        take_note(session, replace(auditor.actor, scopes=None), note="Foi uma restauração")
+    assert app.tasks[VERIFY]() > 8, "its event waits in the outbox"
+    app.tasks["audit.drain"]()
+    assert app.tasks[VERIFY]() > 9
+    assert rows(superuser, "SELECT id FROM audit_alarms WHERE noted_at IS NULL") == []
+    with as_superuser(superuser) as connection:
+        connection.execute("DELETE FROM audit_alarms")
+
+
+@pytest.mark.parametrize("place", ["of another name", "of ours", "an old one", "a folder", "more than are tried"])
+def test_security_29_what_lies_higher_hides_nothing_whatever_the_database_says_of_the_place(
+    app: Any, work_databases: Databases, environment: dict[str, str], superuser: str, place: str
+) -> None:
+    """An event changed, the chain made consistent and signed anew, and the row of the place set back to before it."""
+    for _ in range(2):
+        sealed_and_signed(app, work_databases)
+        app.tasks["mail.checkpoints"]()
+    first, last = sorted(Path(environment["CHECKPOINT_SINKS"].removeprefix("file://")).rglob("*.checkpoint"))
+    higher = last.with_name(f"{999:015}.checkpoint")
+    if place == "of another name":
+        higher = last.parent.parent / "staging.example.org_audit-chain" / higher.name
+        higher.parent.mkdir()
+    if place == "a folder":
+        higher.mkdir()
+    else:
+        higher.write_text(first.read_text() if place == "an old one" else "of a key that is not ours")
+    if place == "more than are tried":
+        for number in range(1000, 1030):
+            last.with_name(f"{number:015}.checkpoint").write_text("of a key that is not ours")
+    else:
+        assert app.tasks[VERIFY]() == 16
+    with as_superuser(superuser) as connection:
+        connection.execute("UPDATE audit_trail SET action = 'patient.read' WHERE sequence = 12")
+        connection.execute("TRUNCATE audit_checkpoints, audit_tree_nodes")
+        connection.execute("UPDATE checkpoint_sinks SET sequence = 8")
+    rehash(superuser)
+    app.tasks["audit.checkpoint"]()
+    with pytest.raises(TrailBroken):
+        app.tasks[VERIFY]()
 
 
 def test_nobody_elses_checkpoint_is_sent_anywhere(
