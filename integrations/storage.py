@@ -1,18 +1,95 @@
-"""Files that are kept for years, in a folder: written whole or not at all, and never over another."""
+"""Files that are kept for years, in a folder: written whole or not at all, and never over another.
+
+A bucket does the same (``integrations/bucket_storage.py``); ``open_storage`` gives whichever a URL names.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import IO, Protocol
 
 CHUNK = 1 << 20
+PARTIAL = ".partial"
 
 
-class StorageUnavailable(Exception):
+# The system's own words for what file systems and disks refuse; pages translate them.
+KINDS = {
+    errno.EACCES: "EACCES, Permission denied",
+    errno.EBUSY: "EBUSY, Device or resource busy",
+    errno.EDQUOT: "EDQUOT, Disk quota exceeded",
+    errno.EEXIST: "EEXIST, File exists",
+    errno.EFBIG: "EFBIG, File too large",
+    errno.EIO: "EIO, Input/output error",
+    errno.EISDIR: "EISDIR, Is a directory",
+    errno.EMFILE: "EMFILE, Too many open files",
+    errno.ENAMETOOLONG: "ENAMETOOLONG, File name too long",
+    errno.ENODEV: "ENODEV, No such device",
+    errno.ENOENT: "ENOENT, No such file or directory",
+    errno.ENOMEM: "ENOMEM, Cannot allocate memory",
+    errno.ENOSPC: "ENOSPC, No space left on device",
+    errno.ENOTCONN: "ENOTCONN, Transport endpoint is not connected",
+    errno.ENOTDIR: "ENOTDIR, Not a directory",
+    errno.EPERM: "EPERM, Operation not permitted",
+    errno.EROFS: "EROFS, Read-only file system",
+    errno.ESTALE: "ESTALE, Stale file handle",
+    errno.ETIMEDOUT: "ETIMEDOUT, Connection timed out",
+}
+
+
+class StorageUnavailable(OSError):
     """It can't be written or read there now. The text is the kind of failure."""
+
+
+def kind_of(error: OSError) -> str:
+    """What failed, without a path: such as "ENOSPC, No space left on device", or a name where it has no words here."""
+    if isinstance(error, StorageUnavailable):
+        return str(error)
+    number = error.errno or 0
+    return KINDS.get(number, errno.errorcode.get(number, type(error).__name__))
+
+
+class Target(Protocol):
+    """A file being written: ``size`` in bytes so far and ``digest``, SHA-256."""
+
+    size: int
+
+    @property
+    def digest(self) -> bytes: ...
+
+    def write(self, data: bytes) -> int: ...
+
+    def flush(self) -> None: ...
+
+
+class Storage(Protocol):
+    """Where files lie. All raise StorageUnavailable."""
+
+    def writing(self, name: str) -> AbstractContextManager[Target]:
+        """The file has its ``name`` when the block ended without an error."""
+
+    def reading(self, name: str, start: int = 0) -> AbstractContextManager[IO[bytes]]:
+        """The file from byte ``start`` on."""
+
+    def names(self, prefix: str) -> list[str]:
+        """Of everything there that begins with ``prefix``, in order."""
+
+    def size(self, name: str) -> int | None:
+        """Bytes; None where there is no such file."""
+
+    def remove(self, name: str) -> None: ...
+
+    def lock(self, prefix: str, until: datetime) -> bool:
+        """See to it that nobody deletes before ``until`` what begins with ``prefix``; False where there are no
+        locks."""
+
+    def remove_unfinished(self, prefix: str) -> None:
+        """What runs that died left half-written of names that begin with ``prefix``."""
 
 
 class Writing:
@@ -53,7 +130,7 @@ class FolderStorage:
     @contextmanager
     def writing(self, name: str) -> Iterator[Writing]:
         """The file has its ``name`` when the block ended without an error. Raises StorageUnavailable."""
-        partial = self._folder / f"{name}.{os.getpid()}.partial"
+        partial = self._folder / f"{name}.{os.getpid()}{PARTIAL}"
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             target = Writing(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -66,7 +143,7 @@ class FolderStorage:
                 target.close()
                 partial.unlink(missing_ok=True)
         except OSError as error:
-            raise StorageUnavailable(type(error).__name__) from error
+            raise StorageUnavailable(kind_of(error)) from error
 
     def _keep_names(self) -> None:
         """A power cut must not take the name of what is on the disk already."""
@@ -80,8 +157,31 @@ class FolderStorage:
         """Of everything there that begins with ``prefix``, what a killed run left included."""
         return sorted(path.name for path in self._folder.glob(f"{prefix}*"))
 
+    @contextmanager
+    def reading(self, name: str, start: int = 0) -> Iterator[IO[bytes]]:
+        """The file from byte ``start`` on. Raises StorageUnavailable, also for what goes wrong while it is read."""
+        try:
+            with (self._folder / name).open("rb") as file:
+                file.seek(start)
+                yield file
+        except OSError as error:
+            raise StorageUnavailable(kind_of(error)) from error
+
     def remove(self, name: str) -> None:
-        (self._folder / name).unlink(missing_ok=True)
+        """Also where there is none. Raises StorageUnavailable."""
+        try:
+            (self._folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageUnavailable(kind_of(error)) from error
+
+    def lock(self, prefix: str, until: datetime) -> bool:
+        """A folder has no locks."""
+        return False
+
+    def remove_unfinished(self, prefix: str) -> None:
+        for name in self.names(prefix):
+            if name.endswith(PARTIAL):
+                self.remove(name)
 
     def measure(self, name: str) -> tuple[int, bytes]:
         """Bytes and SHA-256 of what lies there, read to its end. Raises StorageUnavailable."""
@@ -92,7 +192,7 @@ class FolderStorage:
                     size += len(data)
                     digest.update(data)
         except OSError as error:
-            raise StorageUnavailable(type(error).__name__) from error
+            raise StorageUnavailable(kind_of(error)) from error
         return size, digest.digest()
 
     def size(self, name: str) -> int | None:
@@ -102,4 +202,4 @@ class FolderStorage:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StorageUnavailable(type(error).__name__) from error
+            raise StorageUnavailable(kind_of(error)) from error

@@ -24,15 +24,28 @@ def recipient_of(text: str) -> pyrage.x25519.Recipient:
         raise Invalid("An age recipient is written age1…, as age-keygen prints it.") from None
 
 
+def identities_of(text: str) -> list[pyrage.x25519.Identity]:
+    """The private keys in a file as age-keygen writes it. Raises Invalid."""
+    lines = [line for line in text.splitlines() if line.startswith("AGE-SECRET-KEY-")]
+    try:
+        found = [pyrage.x25519.Identity.from_str(line.strip()) for line in lines]
+    except pyrage.IdentityError:
+        found = []
+    if not found:
+        raise Invalid("An age identity has a line that begins with AGE-SECRET-KEY-1.")
+    return found
+
+
 @contextmanager
-def encrypted(target: IO[bytes], recipient: str) -> Iterator[IO[bytes]]:
-    """What is written within the block arrives in ``target`` encrypted. Raises Invalid, and what ``target`` raises."""
-    to = recipient_of(recipient)
+def encrypted(target: IO[bytes], *recipients: str) -> Iterator[IO[bytes]]:
+    """What is written within the block arrives in ``target`` encrypted to each of ``recipients``. Raises Invalid, and
+    what ``target`` raises."""
+    to = [recipient_of(each) for each in recipients]
     read_end, write_end = os.pipe()
 
     def work() -> None:
         with open(read_end, "rb") as source:
-            pyrage.encrypt_io(source, target, [to])
+            pyrage.encrypt_io(source, target, to)
 
     with _in_a_thread(work), open(write_end, "wb") as plain:
         yield plain
@@ -40,17 +53,14 @@ def encrypted(target: IO[bytes], recipient: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def decrypted(source: IO[bytes], identity: str) -> Iterator[IO[bytes]]:
-    """The plain text of ``source``; ``identity`` holds a line AGE-SECRET-KEY-1…. Raises Invalid."""
-    key = next((line for line in identity.splitlines() if line.startswith("AGE-SECRET-KEY-")), "")
-    try:
-        opener = pyrage.x25519.Identity.from_str(key)
-    except pyrage.IdentityError:
-        raise Invalid("An age identity has a line that begins with AGE-SECRET-KEY-1.") from None
+    """The plain text of ``source``; ``identity`` holds lines AGE-SECRET-KEY-1…, any of which may open it. Raises
+    Invalid, and what ``source`` raises that is no OSError."""
+    openers = identities_of(identity)
     read_end, write_end = os.pipe()
 
     def work() -> None:
         with suppress(BrokenPipeError), open(write_end, "wb") as target:  # whoever reads has read enough
-            pyrage.decrypt_io(source, target, [opener])
+            pyrage.decrypt_io(source, target, openers)
 
     try:
         with _in_a_thread(work), open(read_end, "rb") as plain:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -23,6 +22,7 @@ from tests.faults.ledger import check_ledger
 from tests.installation import Installation
 
 PLENTY = "1000000/minute"
+DOCTOR = "doctor@clinica.example"
 WEB, AUDIT_WORKER, SCHEDULER = "granian", "--queues audit", "scheduler"
 BACK_SECONDS = 60.0
 
@@ -76,20 +76,19 @@ class Clinic:
         assert wait_until(lambda: answers_ready(self.installation.port), BACK_SECONDS), self.installation.said
 
 
-def make_clinic(folder: Path) -> Clinic:
-    """Start an installation in ``folder``; whoever made it removes it."""
-    installation = Installation(folder)
+def make_clinic(installation: Installation, **variables: str) -> Clinic:
+    """Start ``installation`` with ``variables``; whoever made it removes it."""
     # Request ids of the caller's own are taken from a proxy alone.
-    installation.start(TRUSTED_PROXIES="127.0.0.1", RATE_LIMIT_ANONYMOUS=PLENTY)
-    token = installation.sigilo("token", "create", "--email", "doctor@clinica.example", "--quota", PLENTY)
-    url = (installation.home.secrets / "database_url_superuser").read_text().strip()
+    installation.start(None, TRUSTED_PROXIES="127.0.0.1", RATE_LIMIT_ANONYMOUS=PLENTY, **variables)
+    token = installation.sigilo("token", "create", "--email", DOCTOR, "--quota", PLENTY, **variables)
+    url = installation.sigilo("db", "url", "--role", "superuser", **variables).stdout.strip()
     patient = Caller(f"http://127.0.0.1:{installation.port}", token.stdout.strip()).send(
         "POST", "/api/patients", {"fullName": "Paciente das Falhas", "sex": "UNKNOWN"}
     )
     assert patient is not None
     assert patient.status_code == 201, patient.text
     with psycopg.connect(url, autocommit=True) as connection:
-        row = connection.execute("SELECT id, now() FROM users WHERE email = 'doctor@clinica.example'").fetchone()
+        row = connection.execute("SELECT id, now() FROM users WHERE email = %s", (DOCTOR,)).fetchone()
     assert row is not None
     return Clinic(
         installation, url, _key_of(installation.home), token.stdout.strip(), row[0], patient.json()["id"], row[1]

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.clinic import Clinic, make_clinic
+from tests.installation import Installation
 
 
 @pytest.fixture(scope="module")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
-    made = make_clinic(tmp_path_factory.mktemp("faults"))
+    installation = Installation(tmp_path_factory.mktemp("faults"))
     try:
-        yield made
+        yield make_clinic(installation)
     finally:
-        made.installation.remove()
+        installation.remove()

@@ -28,7 +28,7 @@ from embedded.supervisor import answers_ready
 from tests.faults.bulk_writer import ACTION, TABLE, URL
 from tests.faults.clinic import AUDIT_WORKER, SCHEDULER, WEB, Clinic, make_clinic
 from tests.faults.ledger import EVENTS, is_sealed
-from tests.installation import ROOT
+from tests.installation import ROOT, Installation
 
 PAUSE = (0.3, 1.5)  # seconds between two kills
 STUCK_SECONDS = 180.0
@@ -220,11 +220,11 @@ def main() -> None:
     given = options.parse_args()
     say(f"seed {given.seed}")
     with tempfile.TemporaryDirectory() as folder:
-        clinic = make_clinic(Path(folder))
+        installation = Installation(Path(folder))
         try:
-            Endurance(clinic, given.kills, given.events, given.seed).run()
+            Endurance(make_clinic(installation), given.kills, given.events, given.seed).run()
         finally:
-            clinic.installation.remove()
+            installation.remove()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The scheduler on a clock that its test moves: ``python -m tests.faults.moved_clock TIME CRON``.
+"""The scheduler on a clock that its test moves: ``python -m tests.faults.moved_clock TIME CRON [watching]``. It starts
+one timed job; ``watching``, it wakes the workers too for whatever waits, as the installation's own does.
 
 Each line on standard input is a time that the clock is set to at once, as an operator or NTP would; it runs on from
 there. What measures durations is left alone, as by the kernel.
@@ -14,6 +15,7 @@ import time_machine
 
 from config import load_settings
 from services.job_schedule import JOBS, TimedJob
+from tasks.schedule import WATCHES
 from tasks.scheduler import Scheduler
 
 
@@ -22,7 +24,8 @@ def main() -> None:
     clock = time_machine.travel(datetime.fromisoformat(sys.argv[1]), tick=True)
     here = clock.start()
     jobs = (TimedJob(JOBS[0].task, cron, JOBS[0].lost_after),)
-    scheduler = Scheduler(load_settings(), jobs=jobs, watches=())
+    watches = WATCHES if sys.argv[3:] == ["watching"] else ()
+    scheduler = Scheduler(load_settings(), jobs=jobs, watches=watches)
 
     def follow() -> None:
         for line in sys.stdin:

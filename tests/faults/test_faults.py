@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -22,8 +23,9 @@ import redis
 from embedded.process import wait_until
 from tests.faults.barrier import Point, barrier, until_somebody_waits
 from tests.faults.caller import Caller
-from tests.faults.clinic import AUDIT_WORKER, WEB, Clinic
+from tests.faults.clinic import AUDIT_WORKER, DOCTOR, WEB, Clinic
 from tests.faults.disk import small_disk
+from tests.faults.moved_scheduler import its_scheduler_at
 
 # How long Redis hangs; `make faults` takes the half minute that half-open connections need.
 HUNG_SECONDS = float(os.environ.get("FAULTS_HUNG_SECONDS", "4"))
@@ -32,6 +34,9 @@ LOOKS_WHETHER_TO_SIGN = """
     SELECT count(*) FROM pg_stat_activity
     WHERE usename = 'sigilo_worker' AND wait_event_type = 'Lock' AND query LIKE '%audit_checkpoints%30 seconds%'
 """
+RUNS = "SELECT slot, outcome FROM job_runs WHERE job = 'cleanup.expired' AND slot = ANY (%s) ORDER BY slot"
+# Two in the night of UTC; and of where the scheduler is, when daylight saving ends and an hour comes twice.
+NIGHTS = {"any": datetime(2026, 11, 24, 2, tzinfo=UTC), "repeated": datetime(2026, 11, 1, 6, tzinfo=UTC)}
 EVERY_TENTH = "WHEN (NEW.sequence % 10 = 5)"
 
 
@@ -142,6 +147,45 @@ def test_redis_killed_and_started_again(clinic: Clinic) -> None:
     clinic.check(caller)
 
 
+def test_redis_lost_and_replaced_by_an_empty_one_under_load_opens_no_quota(clinic: Clinic) -> None:
+    """One that was lost has forgotten who asked how often. What passes is what each of the three lets through: the one
+    that was, the processes by themselves (half), and the empty one."""
+    quota = 40
+    token = clinic.installation.sigilo("token", "create", "--email", DOCTOR, "--quota", f"{quota}/minute")
+    busy = Caller(clinic.caller().url, token.stdout.strip())
+    begun = time.monotonic()
+    with writing(clinic) as caller:
+        until_refused(busy)
+        killed = clinic.kill("redis-server")
+        until_refused(busy)
+        clinic.until_it_is_back("redis-server", killed)
+        with redis.Redis.from_url((clinic.installation.home.secrets / "redis_url").read_text().strip()) as broker:
+            assert wait_until(lambda: is_flushed(broker), 30)
+        enough(caller, 10)
+        until_refused(busy)
+    windows = 1 + (time.monotonic() - begun) // 60
+    assert quota < len(busy.answered) <= 2.5 * quota * windows
+    assert caller.unanswered == []
+    clinic.check(caller)
+
+
+def until_refused(caller: Caller) -> None:
+    for _ in range(1_000):
+        answer = caller.send("GET", "/api/me")
+        assert answer is not None
+        if answer.status_code == 429:
+            return
+        assert answer.status_code == 200
+    raise AssertionError("a thousand requests passed")
+
+
+def is_flushed(broker: redis.Redis) -> bool:
+    try:
+        return bool(broker.flushall())
+    except redis.exceptions.RedisError:  # it is starting
+        return False
+
+
 def test_requests_succeed_while_redis_hangs_and_work_goes_on_afterwards(clinic: Clinic) -> None:
     """Connections stay open and answer nothing, as behind a dead switch."""
     hung = clinic.installation.child("redis-server")
@@ -203,3 +247,31 @@ def first_refusal(caller: Caller, path: str) -> httpx.Response:
         if not answer.is_success:
             return answer
     pytest.fail("the disk was never full")
+
+
+@pytest.mark.parametrize("two", NIGHTS.values(), ids=NIGHTS)
+def test_the_schedulers_clock_is_set_over_two_while_requests_write(clinic: Clinic, two: datetime) -> None:
+    """Forward, back and forward again: what is asked meanwhile has its one event, what is timed runs once a slot, and
+    sealing goes on."""
+    yesterday, tomorrow = two - timedelta(days=1), two + timedelta(days=1)
+    cron = f"0 {two.hour} * * *"
+
+    def runs() -> list[tuple[datetime, str | None]]:
+        with clinic.superuser() as connection:
+            return connection.execute(RUNS, ([yesterday, two, tomorrow],)).fetchall()
+
+    def ended(*slots: datetime) -> bool:
+        return bool(wait_until(lambda: runs() == [(slot, "success") for slot in slots], 30))
+
+    with writing(clinic) as caller, its_scheduler_at(clinic, two - timedelta(hours=3), cron) as clock:
+        assert ended(yesterday), runs()
+        clock.set(two + timedelta(minutes=10))
+        assert ended(yesterday, two), runs()
+        clock.set(two - timedelta(hours=1))  # back over it: that slot is done
+        before = len(caller.answered)
+        assert wait_until(lambda: len(caller.answered) > before + 20, 20)
+        clock.set(two + timedelta(minutes=1))
+        clock.set(tomorrow + timedelta(seconds=1))
+        assert ended(yesterday, two, tomorrow), runs()
+    assert caller.unanswered == [], "no request noticed"
+    clinic.check(caller)

@@ -1,0 +1,61 @@
+"""``sigilo backup``: what it prints, and an exit code that can be trusted."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyrage
+import pytest
+from click.testing import CliRunner, Result
+
+import cli
+from config import Settings
+from tests.backups.processes import environment
+from tests.servers import DatabaseServer
+
+
+@pytest.fixture
+def shell(here: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(here).items():
+        monkeypatch.setenv(name, value)
+
+
+def backup(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.main, ["backup", *arguments])
+
+
+def test_from_creating_to_restoring(
+    shell: None, here: Settings, server: DatabaseServer, gone: str, recovery: pyrage.x25519.Identity, tmp_path: Path
+) -> None:
+    made = backup("create")
+    assert made.exit_code == 0, made.output
+    found = re.match(r"([0-9a-f-]{36}): \d+ rows of \d+ tables, [\d.]+ MiB stored in", made.stdout)
+    assert found is not None and f"{found[1]}: drill passed, restored in" in made.stdout
+    listed = backup("list").stdout
+    assert found[1] in listed and "VERIFIED" in listed
+    assert backup("verify", "latest").exit_code == backup("drill", found[1]).exit_code == 0
+    assert backup("prune").stdout == ""
+    assert backup("verify", "none-such").exit_code == 1
+    identity = tmp_path / "key"
+    identity.write_text(str(recovery))
+    [manifest] = (here.sigilo_home / "backups").glob("*.manifest")
+    into = ("--into", server.superuser_url(gone))
+    foreign = tmp_path / "foreign"
+    foreign.write_text(str(pyrage.x25519.Identity.generate()))
+    refused = backup("restore", str(manifest), *into, "--identity", str(foreign))
+    assert refused.exit_code == 1 and "does not open this backup" in refused.stderr
+    restored = backup("restore", str(manifest), *into, "--identity", str(identity))
+    assert restored.exit_code == 0, restored.output
+    assert restored.stdout.endswith(f"rows restored as {gone}\n")
+    assert "keys.env" in restored.stderr and "sign in again" in restored.stderr
+    again = backup("restore", "latest", *into, "--identity", str(identity))
+    assert again.exit_code == 1 and "is not empty" in again.stderr
+
+
+def test_keys_are_printed_and_rotated(shell: None) -> None:
+    made = backup("keygen")
+    assert made.stdout.splitlines()[1].startswith("AGE-SECRET-KEY-1")
+    assert made.stderr.startswith("BACKUP_AGE_RECIPIENT=age1")
+    assert "/backup+" in backup("key").stdout
+    assert backup("rotate").stdout.startswith("age1") and backup("rotate").exit_code == 0
