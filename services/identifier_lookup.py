@@ -21,6 +21,7 @@ from config import Principal
 from models import IdentifierLookup, new_id
 from models.engine import Databases
 from models.user import Role
+from observability.metrics import REVEALS
 from services.actor import Actor
 from services.audit_event import UNAUDITED, Event, record
 from services.audited_read import event_insert, event_parameters
@@ -86,6 +87,7 @@ def take_lookup(databases: Databases, actor: Actor, indexes: Mapping[str, Sequen
         raise Unavailable(UNAUDITED) from error
     if row is None or not row["passes"]:
         raise QuotaExceeded(TOO_MANY, max(1, row["retry_after"]) if row else HOUR)
+    REVEALS.labels("lookup").inc()
 
 
 @contextmanager
