@@ -1,4 +1,4 @@
-"""One JSON object a line on standard output: times in UTC, request ids, and nothing about a patient.
+"""One JSON object a line on standard output: times in UTC, request and trace ids, and nothing about a patient.
 
 Exceptions are logged as their type and where they passed, never with their message, arguments or local
 variables: a driver's message quotes the row it refused.
@@ -16,6 +16,8 @@ from typing import Any, Literal
 import orjson
 import structlog
 
+from observability.tracing import current_trace_id
+
 Level = Literal["debug", "info", "warning", "error"]
 Event = MutableMapping[str, Any]
 STACK_FRAMES = 12
@@ -26,9 +28,12 @@ QUIET = ("urllib3", "flask-limiter", "flask_wtf.csrf", "alembic", "asyncio", "ap
 def configure_logging(level: Level = "info") -> None:
     """Send structlog's and the standard library's records to standard output as JSON lines."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
-    shared = (structlog.stdlib.add_log_level, add_time, describe_exception)
+    shared = (
+        structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, add_time, add_trace,
+        describe_exception,
+    )  # fmt: skip
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *shared, structlog.processors.JSONRenderer(dump)],
+        processors=[*shared, structlog.processors.JSONRenderer(dump)],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.BytesLoggerFactory(),
         cache_logger_on_first_use=False,
@@ -50,8 +55,25 @@ def configure_logging(level: Level = "info") -> None:
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
 
 
+def begin_request(request_id: str) -> None:
+    """From here to ``end_request``, every line of this thread says which request it is of."""
+    structlog.contextvars.bind_contextvars(requestId=request_id)
+
+
+def end_request() -> None:
+    structlog.contextvars.unbind_contextvars("requestId")
+
+
 def add_time(_: Any, __: str, event: Event) -> Event:
     event["time"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return event
+
+
+def add_trace(_: Any, __: str, event: Event) -> Event:
+    """The id by which lines of several processes belong to one act; only where tracing is on."""
+    trace_id = current_trace_id()
+    if trace_id is not None:
+        event["traceId"] = trace_id
     return event
 
 
@@ -95,6 +117,7 @@ def dump_text(event: Any, **_: Any) -> str:
 def write_line(event: Event) -> None:
     """One line past the processors, for what is written at every request."""
     event["time"] = datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    add_trace(None, "", event)
     stream = sys.stdout.buffer
     stream.write(orjson.dumps(event) + b"\n")
     stream.flush()

@@ -1,4 +1,4 @@
-"""What background work counts for Prometheus: duration by task, and events sealed."""
+"""What background work counts for Prometheus: runs of tasks by name, and events sealed."""
 
 from __future__ import annotations
 
@@ -10,4 +10,5 @@ TASK_SECONDS = Histogram(
     ["task", "outcome"],
     buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600),
 )
+TASK_RETRIES = Counter("sigilo_task_retries_total", "Runs of background tasks that will be tried again", ["task"])
 EVENTS_SEALED = Counter("sigilo_audit_events_sealed_total", "Audit events moved from the outbox into the trail")

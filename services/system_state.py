@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,25 @@ from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from models import AuditArchive, CheckpointSink, JobRun
+from config import Settings
+from models import AuditArchive, JobRun
 from services.actor import Actor
+from services.audit_checkpoint import signer_of
 from services.audit_findings import list_findings
 from services.authenticate import IDLE
+from services.backup_standing import backup_standing
+from services.base_backups import base_backups
 from services.dead_letter_list import list_dead_letters
 from services.job_run_list import next_slot, shown_run
-from services.job_schedule import JOBS, VERIFY
+from services.job_schedule import JOBS
 from services.permissions import Permission
 from services.record_fields import time_text
+from services.trail_state import trail_state
+from services.wal_archive import wal_archive
 
 DATABASE = text(
     "SELECT current_setting('server_version') AS version, (SELECT version_num FROM alembic_version) AS revision,"
     " pg_database_size(current_database()) AS bytes"
-)
-TRAIL = text(
-    "SELECT waiting, sealed, sealed_at, signed, signed_at, audit_outbox_lag() AS lag FROM audit_standing()"
 )
 SESSIONS = text(
     "SELECT s.acting_role, count(*) FROM sessions s WHERE s.ended_at IS NULL AND s.expires_at > now()"
@@ -34,47 +37,28 @@ SESSIONS = text(
 )
 
 
-def system_state(session: Session, actor: Actor, home: Path, now: datetime) -> dict[str, Any]:
-    """``{"database", "trail", "sessions": [(role, open)…], "jobs": […], "failed": […], "disk"}``; ``failed``
-    is the work that failed for good, ``disk`` None where the folder can't be looked at. Raises Forbidden."""
+def system_state(session: Session, actor: Actor, settings: Settings, now: datetime) -> dict[str, Any]:
+    """``{"database", "trail", "sessions": [(role, open)…], "jobs": […], "failed": […], "disk", "backups", "archive",
+    "bases"}``; ``failed`` is the work that failed for good, ``disk`` None where the folder can't be looked at,
+    ``backups`` as ``services/backup_standing.py`` has it, ``archive`` as ``services/wal_archive.py``, ``bases`` as
+    ``services/base_backups.py``. Raises Forbidden."""
     actor.require(Permission.USER_MANAGE)
     database = session.execute(DATABASE).one()
-    trail = session.execute(TRAIL).one()
     return {
         "database": {"version": database.version.split()[0], "revision": database.revision, "bytes": database.bytes},
         "trail": {
-            "waiting": trail.waiting,
-            "waitsSeconds": int(trail.lag),
-            "sealed": trail.sealed,
-            "sealedAt": time_text(trail.sealed_at),
-            "signed": trail.signed,
-            "signedAt": time_text(trail.signed_at),
-            "sinks": _sinks(session, trail.signed or 0),
-            "verified": _verified(session),
+            **trail_state(session, signer_of(settings).trusted, now),
             "findings": list_findings(session),
             "archived": _archived(session),
         },
         "sessions": [(role, count) for role, count in session.execute(SESSIONS)],
-        "jobs": _jobs(session, now),
+        "jobs": _jobs(session, now, settings.timezone),
         "failed": list_dead_letters(session, actor),
-        "disk": _disk(home),
+        "disk": _disk(settings.sigilo_home),
+        "backups": backup_standing(session),
+        "archive": wal_archive(session),
+        "bases": base_backups(session),
     }
-
-
-def _sinks(session: Session, signed: int) -> list[dict[str, Any]]:
-    """The places outside of the database, each with what it has; ``isAhead`` of what is ``signed`` here is a trail that
-    was cut, or put back to what it was."""
-    return [
-        {
-            "name": sink.name,
-            "sequence": sink.sequence,
-            "deliveredAt": time_text(sink.delivered_at),
-            "failure": sink.failure,
-            "isAhead": (sink.sequence or 0) > signed,
-            "nextAttemptAt": time_text(sink.next_attempt_at),
-        }
-        for sink in session.scalars(select(CheckpointSink).order_by(CheckpointSink.name))
-    ]
 
 
 def _archived(session: Session) -> dict[str, Any] | None:
@@ -87,22 +71,11 @@ def _archived(session: Session) -> dict[str, Any] | None:
     return {"files": row[0], "events": row[1], "until": time_text(row[2])} if row[0] else None
 
 
-def _verified(session: Session) -> dict[str, Any] | None:
-    """The last nightly check of the trail that ended: ``{"at", "state", "rows"}``. ``state``: "intact", so many events;
-    "broken" in so many places; or "failed", when it could not be made."""
-    ended = select(JobRun).where(JobRun.job == VERIFY, JobRun.outcome.is_not(None))
-    run = session.scalars(ended.order_by(JobRun.slot.desc()).limit(1)).one_or_none()
-    if run is None:
-        return None
-    state = "intact" if run.outcome == "success" else "failed" if run.rows is None else "broken"
-    return {"at": time_text(run.finished_at or run.started_at), "state": state, "rows": run.rows}
-
-
-def _jobs(session: Session, now: datetime) -> list[dict[str, Any]]:
+def _jobs(session: Session, now: datetime, clinic: tzinfo) -> list[dict[str, Any]]:
     """Every job of the table with its last run and its next slot."""
     newest = select(JobRun).ext(distinct_on(JobRun.job)).order_by(JobRun.job, JobRun.slot.desc())
     runs = {run.job: run for run in session.scalars(newest)}
-    return [{"name": job.task, "nextAt": next_slot(job, now), **shown_run(runs.get(job.task))} for job in JOBS]
+    return [{"name": job.task, "nextAt": next_slot(job, now, clinic), **shown_run(runs.get(job.task))} for job in JOBS]
 
 
 def _disk(home: Path) -> dict[str, int] | None:
