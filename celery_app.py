@@ -6,21 +6,28 @@ import logging
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_ready
 from kombu import Queue
 
-from config import load_settings
+from config import PRODUCT_VERSION, load_settings
 from integrations.broker import DEFAULT_QUEUE, QUEUES, ROUTES, broker_url
 from observability.logging import configure_logging
+from observability.metrics_server import serve_metrics
 
 # Seconds. Whatever runs longer is a fault; long work is a row that resumes, so being stopped costs it little.
+# A worker without child processes (embedded/serving.py: those of the queues audit, mail and access) enforces no limit,
+# neither these nor a task's own: there a task looks at the clock between two steps, and each step has an end of its own
+# (statement_timeout, or the time-outs of what is spoken to).
 SOFT_LIMIT = 3300
 HARD_LIMIT = 3600
 # Redis gives a message to another worker when it was not acknowledged for this long.
 VISIBILITY_TIMEOUT = 2 * HARD_LIMIT
 
-# Modules with tasks. Tasks are shared, so they know nothing of this module.
-TASKS = ("tasks.access_alerts", "tasks.audit", "tasks.cleanup", "tasks.imports", "tasks.mail")
+# Modules with tasks, and what a worker does beside them. Tasks are shared, so they know nothing of this module.
+TASKS = (
+    "tasks.access_alerts", "tasks.audit", "tasks.backups", "tasks.cleanup", "tasks.imports", "tasks.inference",
+    "tasks.mail", "tasks.signs_of_life",
+)  # fmt: skip
 
 
 def worker_settings() -> dict[str, Any]:
@@ -85,3 +92,15 @@ def log_as_json(**_: Any) -> None:
     configure_logging(load_settings().log_level)
     logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def show_metrics(**_: Any) -> None:
+    """In the worker itself and not in a child, which may be killed: what they count lies in a folder that they share
+    (embedded/serving.py: worker_environment)."""
+    settings = load_settings()
+    if settings.worker_metrics_port:
+        serve_metrics(
+            settings.metrics_host, settings.worker_metrics_port, networks=settings.metrics_networks,
+            token=settings.metrics_token.get_secret_value(), version=PRODUCT_VERSION,
+        )  # fmt: skip

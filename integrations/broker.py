@@ -1,12 +1,14 @@
 """The way to the workers: Celery's messages over Redis. They are wake-ups; what is to be done stands in rows.
 
-Queues are separate so that work of one kind never waits behind another: sealing the trail (``audit``) or a link
-that somebody waits for (``mail``) behind an import (``default``), anything behind a slow model (``inference``) or a
-dump (``backups``).
+Queues are separate so that work of one kind never waits behind another: sealing the trail (``audit``), a link
+that somebody waits for (``mail``) or the look for unusual accesses (``access``) behind an import (``default``),
+anything behind a slow model (``inference``) or a dump (``backups``).
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
@@ -17,10 +19,18 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from observability.tracing import TRACEPARENT, current_traceparent, span
+
 DEFAULT_QUEUE = "default"
-QUEUES = ("audit", DEFAULT_QUEUE, "mail", "inference", "backups")
+QUEUES = ("audit", DEFAULT_QUEUE, "mail", "access", "inference", "backups")
 # A task named area.verb goes to the queue of its area.
 ROUTES = {f"{queue}.*": {"queue": queue} for queue in QUEUES if queue != DEFAULT_QUEUE}
+
+# Wake-ups that stand for whatever was done since the last one. Their task begins a trace of its own, which points at
+# those who asked (``LINKS``); that of any other wake-up goes on with the trace of who asked first.
+STAND_FOR_MANY = frozenset({"audit.drain"})
+LINKS = "tracelinks"  # header of a message: traceparents, with commas
+SENT = "sentat"  # header of a message: when it was sent, seconds since 1970
 
 TIMEOUT_SECONDS = 0.25
 # More waiting wake-ups of one queue wake nobody: what the workers missed while away is one look into the rows.
@@ -69,8 +79,9 @@ class Publisher:
             redis_url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
         )
 
-    def kick(self, task: str) -> bool:
-        """Wake whoever does ``task``, unless enough wake-ups wait already. Gives whether one was sent.
+    def kick(self, task: str, askers: Sequence[str] = ()) -> bool:
+        """Wake whoever does ``task``, unless enough wake-ups wait already. Gives whether one was sent. ``askers`` are
+        the traceparents of those who asked for it, the first one first.
 
         Raises BrokerUnavailable.
         """
@@ -79,13 +90,27 @@ class Publisher:
                 return False
         except (RedisError, OSError) as error:
             raise BrokerUnavailable from error
-        self.send(task)
+        first, others = (None, askers) if task in STAND_FOR_MANY else (next(iter(askers), None), askers[1:])
+        self._send(task, {}, parent=first, links=others)
         return True
 
     def send(self, task: str, **arguments: Any) -> None:
         """Send ``task`` with ``arguments`` (plain JSON: ids and times). Raises BrokerUnavailable."""
+        self._send(task, arguments, parent=current_traceparent())
+
+    def _send(self, task: str, arguments: dict[str, Any], *, parent: str | None, links: Sequence[str] = ()) -> None:
+        headers = {LINKS: ",".join(links)} if links else {}
+        if parent is None:
+            self._publish(task, arguments, headers)
+            return
+        with span(f"send {task}", "producer", {"sigilo.task.name": task}, parent=parent):
+            self._publish(task, arguments, {**headers, TRACEPARENT: current_traceparent() or parent})
+
+    def _publish(self, task: str, arguments: dict[str, Any], headers: dict[str, str]) -> None:
         try:
-            self._celery.send_task(task, kwargs=arguments, queue=queue_of(task), retry=False)
+            self._celery.send_task(
+                task, kwargs=arguments, queue=queue_of(task), retry=False, headers={**headers, SENT: time.time()}
+            )
         except (OperationalError, RedisError, OSError) as error:
             raise BrokerUnavailable from error
 

@@ -14,7 +14,8 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Protocol
 
-from config import Settings, SmtpServer, parse_smtp_url
+from config import Settings
+from config_urls import SmtpServer, parse_smtp_url
 
 TIMEOUT_SECONDS = 15.0
 FOLDER = "mail"

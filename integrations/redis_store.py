@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
 from observability.metrics import QUOTA_DEGRADED
+from observability.tracing import child_span
 
 TIMEOUT_SECONDS = 0.15
 PROBE_SECONDS = 0.5
@@ -35,6 +37,8 @@ if left < 0 then
 end
 return {count, left}
 """
+# Of a span: the key names who calls, so it is not among them.
+ABOUT = {"db.system.name": "redis", "db.operation.name": "EVALSHA"}
 SCRIPT_SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -79,7 +83,8 @@ class RedisStore:
         if self._is_open:
             raise StoreUnavailable
         try:
-            count, left = self._call_again(key, window_ms)
+            with child_span("EVALSHA", ABOUT):
+                count, left = self._call_again(key, window_ms)
         except (RedisError, OSError) as error:
             self._drop_connection()
             self._break()
@@ -107,6 +112,17 @@ class RedisStore:
         except (RedisError, OSError):
             return None
         return str(found["redis_version"]) if "redis_version" in found else None
+
+    def present(self, keys: Sequence[str]) -> list[bool]:
+        """Which of ``keys`` there are. Raises StoreUnavailable, at once while the circuit is open."""
+        if self._is_open:
+            raise StoreUnavailable
+        try:
+            found: Any = redis.Redis(connection_pool=self._pool).mget(keys)
+        except (RedisError, OSError) as error:
+            self._break()
+            raise StoreUnavailable from error
+        return [value is not None for value in found]
 
     def close(self) -> None:
         """End the background thread and the connections."""

@@ -12,10 +12,12 @@ import threading
 from typing import Protocol
 
 from integrations.broker import BrokerUnavailable, Publisher
+from observability.tracing import current_traceparent
 
 INTERVAL_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 CLOSE_SECONDS = 1.0
+MOST_ASKERS = 8  # whose traces one wake-up names
 
 
 class Wakeup(Protocol):
@@ -29,6 +31,12 @@ class Wakeup(Protocol):
 
     def mail(self) -> None:
         """There is mail to send."""
+
+    def backups(self) -> None:
+        """There is a backup to take."""
+
+    def inference(self) -> None:
+        """There is a question to the model."""
 
     def close(self) -> None:
         """Send what was asked for and not sent yet, within a second."""
@@ -52,10 +60,19 @@ class RedisWakeup:
     def mail(self) -> None:
         self._ask("mail.send")
 
+    def backups(self) -> None:
+        self._ask("backups.run")
+
+    def inference(self) -> None:
+        self._ask("inference.run")
+
     def _ask(self, task: str) -> None:
         if self._process != os.getpid():
             self._start()
-        self._wanted.add(task)
+        askers = self._wanted.setdefault(task, [])
+        asker = current_traceparent()
+        if asker is not None and len(askers) < MOST_ASKERS:
+            askers.append(asker)
         self._asked.set()
 
     def _start(self) -> None:
@@ -63,7 +80,7 @@ class RedisWakeup:
         with self._starting:
             if self._process == os.getpid():
                 return
-            self._wanted: set[str] = set()
+            self._wanted: dict[str, list[str]] = {}  # task → traceparents of who asked
             self._asked = threading.Event()
             self._closing = threading.Event()
             self._thread = threading.Thread(target=self._publish, name="wake-up", daemon=True)
@@ -76,14 +93,15 @@ class RedisWakeup:
         while True:
             self._asked.wait()
             self._asked.clear()
-            wanted, self._wanted = self._wanted, set()
+            wanted, self._wanted = self._wanted, {}
             try:
                 for task in sorted(wanted):
-                    publisher.kick(task)
+                    publisher.kick(task, wanted[task])
                 failures = 0
             except BrokerUnavailable:
                 failures += 1
-            if self._closing.is_set():
+            # What was asked for while this was sent has its turn before the end.
+            if self._closing.is_set() and not self._wanted:
                 break
             self._closing.wait(min(self._interval * 2.0**failures, LONGEST_PAUSE_SECONDS))
         publisher.close()

@@ -20,6 +20,7 @@ from faker import Faker
 
 from models import Patient
 from models.text import fold
+from services.age import age_on
 from services.demo_calendar import RECEPTION_OPENS, ClinicCalendar
 from services.demo_conditions import DATA, Condition, all_conditions
 from services.field_encryption import FieldCipher
@@ -144,7 +145,7 @@ class Population:
     def _birth(self, age: int) -> date:
         """A birthday that makes somebody ``age`` today, at least two weeks ago."""
         day = self._calendar.today - timedelta(days=int(age * 365.2425) + self._rng.randint(15, 340))
-        while _age_on(day, self._calendar.today) < age:
+        while age_on(day, self._calendar.today) < age:
             day -= timedelta(days=10)
         return day
 
@@ -242,7 +243,3 @@ def cns(rng: random.Random) -> str:
         rest = -sum((15 - place) * digit for place, digit in enumerate(digits)) % 11
         if rest < 10:
             return "".join(map(str, [*digits, rest]))
-
-
-def _age_on(birth: date, today: date) -> int:
-    return today.year - birth.year - ((today.month, today.day) < (birth.month, birth.day))

@@ -15,8 +15,11 @@ from pathlib import Path
 import psycopg
 
 from config import Principal, Settings
+from models.advisory_locks import DEMO_SEED
+from models.connection import connect
 from models.user import IMPORT_USER_ID, Role
 from services.demo_calendar import YEAR, ClinicCalendar
+from services.demo_cid10 import fill_demo_table
 from services.demo_credentials import write_credentials
 from services.demo_people import Person, Population
 from services.demo_rows import Rows, new_user
@@ -32,7 +35,6 @@ AUDIT_KEY_BYTES = 32
 FIRST_AGES = (34, 62)  # of the patient who can sign in, years
 UNIDENTIFIED_SHARE = 60  # one in so many patients came without papers
 STAFF_SINCE = timedelta(days=4 * YEAR)
-ADVISORY_LOCK = 7_164_030  # two seeds at once: the second finds what the first one made
 TIMEOUTS = "SET statement_timeout = '5min'; SET lock_timeout = '30s'; SET TimeZone = 'UTC'"
 NOT_A_DEMO = (
     "This database has patients or users of its own, so no made-up ones are put among them: "
@@ -66,10 +68,10 @@ def seed(
     """Make ``patients`` patients with a year of visits and exactly ``records`` records, all or nothing.
 
     An empty database also gets the clinic's staff, and ``demo-credentials.json`` the logins; a demo clinic gets
-    the patients, and its accounts stay as they are. The same ``number`` and ``now`` make the same people and
-    texts (never the same passwords or keys). ``progress`` takes (rows written, rows in all). Like an import this
-    opens and commits its own transaction, as the staff principal. Raises Conflict for a database that is neither
-    empty nor a demo clinic, Invalid for a number below 1.
+    the patients, and its accounts stay as they are. Then, where no clinic's CID-10 table is in force, the demo's is.
+    The same ``number`` and ``now`` make the same people and texts (never the same passwords or keys). ``progress``
+    takes (rows written, rows in all). Like an import this opens and commits its own transaction, as the staff
+    principal. Raises Conflict for a database that is neither empty nor a demo clinic, Invalid for a number below 1.
     """
     if patients < 1 or records < 1:
         raise Invalid("A demo clinic has at least one patient and one record.")
@@ -77,12 +79,15 @@ def seed(
     with _transaction(settings) as connection:
         staff, before = _present(connection)
         rng = random.Random() if number is None else random.Random(f"{number}:{before}")  # noqa: S311  (nothing secret)
-        if staff is not None:
+        if staff is None:
+            summary = _found(settings, connection, rng, now, patients, records, progress)
+        else:
             rows, year = _clinic(settings, rng, now, staff, patients, records)[:2]
             _write(connection, [rows], progress)
             connection.commit()
-            return _summary(rows, year, None)
-        return _found(settings, connection, rng, now, patients, records, progress)
+            summary = _summary(rows, year, None)
+    fill_demo_table(settings)
+    return summary
 
 
 def _found(
@@ -162,9 +167,9 @@ def _summary(rows: Rows, year: Year, credentials: Path | None) -> SeedSummary:
 def _transaction(settings: Settings) -> Iterator[Connection]:
     """One transaction as staff, rolled back unless the block commits it."""
     url = settings.url_for(Principal.STAFF)
-    with psycopg.connect(url, connect_timeout=10, application_name="sigilo demo") as connection:
+    with connect(url, application_name="sigilo demo") as connection:
         connection.execute(TIMEOUTS)
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [DEMO_SEED])
         yield connection
 
 

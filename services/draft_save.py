@@ -30,7 +30,8 @@ from services.record_write import visit_of
 
 LASTS = timedelta(days=14)
 DRAFTS_MAX = 100  # of one person at a time
-FIELDS = (*CONTENT, "reason")
+BESIDE = ("reason", "helpedBy")  # no fields of a record: why it is corrected, and which answers it was filled with
+FIELDS = (*CONTENT, *BESIDE)
 WORDS = ("title", "diagnosis", "treatment", "notes", "cid10Codes")
 
 
@@ -142,9 +143,9 @@ def _changes(
     """
     seen_base = {name: text for name, text in base.items() if name in clear}
     changed = touched({name: text for name, text in values.items() if name in clear}, seen_base)
-    reason = {"reason": values["reason"]} if values.get("reason") else {}
+    beside = {name: values[name] for name in BESIDE if values.get(name)}
     old_values, old_own = before.get("values", {}), before.get("own", {})
     masked = [name for name in CONTENT if name not in clear]
     blind = {name: values.get(name, old_values.get(name)) for name in masked if name in values or name in old_values}
     own = own_words(seen_base, changed) | {name: old_own[name] for name in masked if name in old_own}
-    return changed | blind | reason, own | reason
+    return changed | blind | beside, own | beside

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Protocol
 import psycopg
 
 from config import Principal, Settings
+from models.connection import connect
 from models.user import Role
 from services import export_csv, export_fhir
 from services.actor import Actor
@@ -103,7 +104,7 @@ def run_export(
 def _reading(settings: Settings, actor: Actor) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Connection[Any]]]:
     """A connection inside one read-only snapshot, and another that commits events, both as the actor's role."""
     url = settings.url_for(Principal.PATIENT if actor.role is Role.PATIENT else Principal.STAFF)
-    with psycopg.connect(url, autocommit=True) as reading, psycopg.connect(url, autocommit=True) as trail:
+    with connect(url, autocommit=True) as reading, connect(url, autocommit=True) as trail:
         for connection in (reading, trail):
             connection.execute(TIMEOUTS)
         reading.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -115,7 +116,7 @@ def _reading(settings: Settings, actor: Actor) -> Iterator[tuple[psycopg.Connect
 
 
 def _actor(settings: Settings, email: str) -> Actor:
-    with psycopg.connect(settings.url_for(Principal.STAFF), autocommit=True) as connection:
+    with connect(settings.url_for(Principal.STAFF), autocommit=True) as connection:
         row = connection.execute(
             "SELECT u.id, u.full_name, u.council, u.patient_id, array_agg(r.role) FROM users u "
             "JOIN user_roles r ON r.user_id = u.id WHERE u.email = %s AND u.disabled_at IS NULL GROUP BY u.id",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from services.field_encryption import FieldCipher
 from services.identifier_check import normalize
 from services.import_fhir_elements import Resource, codings, objects
 from services.import_rules import EntryRefused
@@ -41,6 +42,11 @@ def read_document(kind: str, value: object, pointer: str) -> str:
 def is_document_number(value: str) -> bool:
     """Whether an id of another system is somebody's CPF or CNS, which must not lie about in the clear."""
     return any(normalize(kind, value) is not None for kind in ("cpf", "cns"))
+
+
+def stored_ids(cipher: FieldCipher, value: str) -> list[str]:
+    """What stands in place of such an id: its keyed index, under the current key first, then under former ones."""
+    return [f"hmac-{index.hex()}" for index in cipher.blind_indexes("source id", value)]
 
 
 def read_documents(patient: Resource) -> Documents:

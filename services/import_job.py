@@ -17,13 +17,14 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from models import new_id
+from models.advisory_locks import IMPORT_CLAIM
+from models.import_job import PARTS_AT_ONCE
 from models.user import IMPORT_USER_ID
 from services.audit_event import Event, Origin, event_row
 from services.errors import Conflict, ServiceError
 from services.import_statements import Connection, insert_rows
 
 BUSY = "This import is running already. Wait for it, or see it on the imports page."
-CLAIM_LOCK = 7_164_011  # finding a job to resume and making a new one is one step
 PAUSED = "The import has had its time for now, and goes on with the next run."
 CANCELLED = "The import was cancelled. What it had committed stays."
 
@@ -38,6 +39,10 @@ UPDATE import_jobs
 SET position = %(position)s, total = %(total)s, read = %(read)s, created = %(created)s, updated = %(updated)s,
     unchanged = %(unchanged)s, rejected = %(rejected)s, counts = %(counts)s, heartbeat_at = now()
 WHERE id = %(id)s AND state = 'RUNNING'
+"""
+DROP_PARTS = """
+DELETE FROM import_file_parts WHERE ctid = ANY (ARRAY(
+    SELECT p.ctid FROM import_file_parts p WHERE p.job_id = %s LIMIT %s))
 """
 
 
@@ -84,7 +89,7 @@ def begin_job(connection: Connection, digest: bytes, source_format: str, options
     Raises Conflict while another process works on it.
     """
     with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIM_LOCK])
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [IMPORT_CLAIM])
         found = connection.execute(
             "SELECT id FROM import_jobs j WHERE source_digest = %s AND format = %s AND options = %s "
             "AND state IN ('QUEUED', 'RUNNING') AND NOT EXISTS (SELECT FROM import_files f WHERE f.job_id = j.id) "
@@ -176,6 +181,10 @@ def end_job(connection: Connection, job: Job, *, error: str | None = None) -> No
             # They hold what is now in the record, or was refused; nobody needs a second copy.
             connection.execute("DELETE FROM import_files WHERE job_id = %s", [job.id])
         _write_event(connection, job, "import.finish", failed=error is not None)
+    if error is None:
+        # A few at a time, so that no transaction is long; what a kill leaves is the clean-up's.
+        while connection.execute(DROP_PARTS, [job.id, PARTS_AT_ONCE]).rowcount == PARTS_AT_ONCE:
+            pass
     release(connection, job)
 
 

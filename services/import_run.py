@@ -25,6 +25,8 @@ from typing import BinaryIO
 import psycopg
 
 from config import Principal, Settings
+from models.connection import connect
+from observability.metrics import IMPORT_ENTRIES
 from services.errors import Invalid
 from services.field_encryption import FieldCipher, field_cipher
 from services.import_batch import write_rejects
@@ -223,6 +225,8 @@ class _Run:
         self._moved(job, batch.rejects)
 
     def _moved(self, job: Job, rejects: list[Reject]) -> None:
+        if not self._is_dry:
+            _count(self._job, job)
         self._job = job
         self._first_rejects += rejects[: SHOWN - len(self._first_rejects)]
         self._progress(job.read, job.total)
@@ -233,6 +237,13 @@ class _Run:
         if not self._is_dry and time.monotonic() - self._last_beat >= HEARTBEAT_SECONDS:
             self._last_beat = time.monotonic()
             heartbeat(self._connection, self._job)
+
+
+def _count(before: Job, after: Job) -> None:
+    """What was committed between the two, for Prometheus."""
+    for outcome, names in (("imported", ("created", "updated")), ("known", ("unchanged",))):
+        IMPORT_ENTRIES.labels(outcome).inc(sum(after.counted(name) - before.counted(name) for name in names))
+    IMPORT_ENTRIES.labels("rejected").inc(after.counts["rejected"] - before.counts["rejected"])
 
 
 def _refused(unit: Unit, error: Exception) -> Unit:
@@ -248,8 +259,8 @@ def _refused(unit: Unit, error: Exception) -> Unit:
 @contextmanager
 def _connected(settings: Settings) -> Iterator[Connection]:
     """The worker's own connection: it holds the job's lock, so it is no pooled one."""
-    url = settings.url_for(Principal.WORKER)
-    with psycopg.connect(url, autocommit=True, connect_timeout=10, application_name="sigilo import") as connection:
+    url = settings.url_anew(Principal.WORKER)
+    with connect(url, autocommit=True, application_name="sigilo import") as connection:
         connection.execute(TIMEOUTS)
         yield connection
 
@@ -277,9 +288,11 @@ def _digest(files: list[SourceFile]) -> bytes:
 def _uploaded(connection: Connection, job_id: uuid.UUID) -> list[SourceFile]:
     def opened(number: int) -> BinaryIO:
         row = connection.execute(
-            "SELECT content FROM import_files WHERE job_id = %s AND number = %s", [job_id, number]
+            "SELECT string_agg(content, ''::bytea ORDER BY part) FROM import_file_parts"
+            " WHERE job_id = %s AND number = %s",
+            [job_id, number],
         ).fetchone()
-        return io.BytesIO(b"" if row is None else row[0])
+        return io.BytesIO((row and row[0]) or b"")
 
     rows = connection.execute(
         "SELECT number, name, size FROM import_files WHERE job_id = %s ORDER BY number", [job_id]

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models import ImportFile, ImportJob, new_id
+from models import ImportFile, ImportFilePart, ImportJob, new_id
+from models.import_job import PART_BYTES
 from services.actor import Actor
 from services.audit_event import Event, record
 from services.errors import Conflict, Invalid, NotFound
@@ -53,19 +54,20 @@ def upload_import(
     )
     session.add(job)
     session.flush()
-    session.add(
-        ImportFile(
-            job_id=job.id,
-            number=1,
-            name=name,
-            sha256=digest,
-            size=len(content),
-            content=content,
-        )
-    )
+    session.add(ImportFile(job_id=job.id, number=1, name=name, sha256=digest, size=len(content)))
+    session.add_all(file_parts(job.id, 1, content))
     record(session, actor, Event(action="import.upload", entity_type="import_job", entity_id=job.id))
     session.flush()
     return job
+
+
+def file_parts(job_id: uuid.UUID, number: int, content: bytes) -> list[ImportFilePart]:
+    """The rows that ``content`` is kept in."""
+    starts = range(0, len(content), PART_BYTES)
+    return [
+        ImportFilePart(job_id=job_id, number=number, part=part, content=content[start : start + PART_BYTES])
+        for part, start in enumerate(starts)
+    ]
 
 
 def _check_type(name: str, content: bytes) -> None:

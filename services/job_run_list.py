@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from sqlalchemy import select
@@ -20,7 +20,7 @@ MOST_SHOWN = 20
 NO_JOB = "There is no such timed job."
 
 
-def list_runs(session: Session, actor: Actor, name: str, now: datetime) -> dict[str, Any]:
+def list_runs(session: Session, actor: Actor, name: str, now: datetime, clinic: tzinfo = UTC) -> dict[str, Any]:
     """``{"name", "nextAt", "runs": [{slot, …}], "rules": [{table, keepSeconds, rows}], "rulesAt"}``, newest first; see
     ``shown_run``. ``rules`` is what the clean-up deleted in its last run that succeeded, at ``rulesAt``: ``rows`` is
     None for what it did not come to, and ``rules`` empty for every other job. Raises Forbidden, NotFound."""
@@ -33,7 +33,7 @@ def list_runs(session: Session, actor: Actor, name: str, now: datetime) -> dict[
     counted = next((run for run in runs if run.counts is not None), None)
     return {
         "name": name,
-        "nextAt": next_slot(job, now),
+        "nextAt": next_slot(job, now, clinic),
         "runs": [{"slot": time_text(run.slot), **shown_run(run)} for run in runs],
         "rules": _rules({} if counted is None else counted.counts or {}) if name == CLEANUP else [],
         "rulesAt": None if counted is None else time_text(counted.finished_at),
@@ -55,13 +55,13 @@ def shown_run(run: JobRun | None) -> dict[str, Any]:
     }
 
 
-def next_slot(job: TimedJob, now: datetime) -> str | None:
-    following = job.next_slot(now)
+def next_slot(job: TimedJob, now: datetime, clinic: tzinfo = UTC) -> str | None:
+    following = job.next_slot(now, clinic)
     return time_text(None if following is None else following.astimezone(UTC))
 
 
 def _rules(counts: dict[str, int]) -> list[dict[str, Any]]:
     return [
-        {"table": rule.table, "keepSeconds": int(rule.keep.total_seconds()), "rows": counts.get(rule.table)}
+        {"table": rule.name, "keepSeconds": int(rule.keep.total_seconds()), "rows": counts.get(rule.name)}
         for rule in RULES
     ]

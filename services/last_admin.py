@@ -8,11 +8,12 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from models import Role, User, UserRole
+from models.advisory_locks import ADMINISTRATORS
 from services.errors import Conflict
 
 LAST_ADMIN = "This is the last active administrator. Make another one first."
 # Two administrators who take it from each other at the same moment must not both succeed.
-ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(7164020)")
+ONE_AT_A_TIME = text(f"SELECT pg_advisory_xact_lock({ADMINISTRATORS})")
 
 
 def take_turns(session: Session) -> None:

@@ -42,7 +42,12 @@ COUNT = text(
         f"AND l.window_started_at <= now() - interval '{LOCK_MINUTES} minutes')"
     )
 )
-FORGET_ACCOUNT = text("DELETE FROM login_failures WHERE kind = 'account' AND key = :key")
+FORGET_ACCOUNT = text("DELETE FROM login_failures WHERE kind = 'account' AND key = ANY(:keys)")
+# Of the same account under former keys: a lock outlives a change of SECRET_KEY.
+LOCKED = text(
+    "SELECT extract(epoch FROM max(locked_until) - now()) FROM login_failures "
+    "WHERE kind = 'account' AND key = ANY(:keys) AND locked_until > now()"
+)
 TAKE_BACK = text(
     "UPDATE login_failures SET failures = greatest(failures - 1, 0), "
     "locked_until = CASE WHEN failures - 1 < :allowed THEN NULL ELSE locked_until END "
@@ -54,15 +59,16 @@ TAKE_BACK = text(
 class Attempt:
     """One attempt as it was counted. ``retry_after``: seconds until the lock ends, None when it may go on."""
 
-    account_key: str
+    account_keys: tuple[str, ...]
     address_key: str | None
     retry_after: int | None
 
 
-def account_key(settings: Settings, email: str) -> str:
-    """HMAC of the e-mail address: the table tells nobody which addresses were tried."""
-    key = settings.secret_key.get_secret_value().encode()
-    return hmac.new(key, b"login failures\0" + email.encode(), hashlib.sha256).hexdigest()
+def account_keys(settings: Settings, email: str) -> tuple[str, ...]:
+    """HMACs of the e-mail address, under SECRET_KEY first: the table tells nobody which addresses were tried."""
+    keys = (settings.secret_key.get_secret_value(), *settings.former_secret_keys)
+    message = b"login failures\0" + email.encode()
+    return tuple(hmac.new(key.encode(), message, hashlib.sha256).hexdigest() for key in keys)
 
 
 def address_key(ip: str | None) -> str | None:
@@ -77,16 +83,19 @@ def address_key(ip: str | None) -> str | None:
 
 def count_attempt(session: Session, settings: Settings, email: str, ip: str | None) -> Attempt:
     """Count an attempt before it is made. Commit before going on."""
-    account, address = account_key(settings, email), address_key(ip)
-    waits = [_count(session, "account", account, ACCOUNT_FAILURES)]
+    accounts, address = account_keys(settings, email), address_key(ip)
+    waits = [_count(session, "account", accounts[0], ACCOUNT_FAILURES)]
+    if accounts[1:]:
+        seconds = session.execute(LOCKED, {"keys": list(accounts[1:])}).scalar_one()
+        waits.append(None if seconds is None else int(seconds) + 1)
     if address is not None:
         waits.append(_count(session, "ip", address, ADDRESS_FAILURES))
-    return Attempt(account, address, _longest(waits))
+    return Attempt(accounts, address, _longest(waits))
 
 
 def take_back(session: Session, attempt: Attempt) -> None:
     """The attempt succeeded: the account's count is over, the address's goes back by one."""
-    session.execute(FORGET_ACCOUNT, {"key": attempt.account_key})
+    session.execute(FORGET_ACCOUNT, {"keys": list(attempt.account_keys)})
     if attempt.address_key is not None:
         session.execute(TAKE_BACK, {"key": attempt.address_key, "allowed": ADDRESS_FAILURES})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal
 
 import structlog
@@ -10,6 +11,9 @@ from config import Settings
 from integrations.mail import Mailer, MailRefused, MailUnavailable, compose
 
 Failure = Literal["refused", "unreachable"]
+LEASE = timedelta(minutes=5)  # longer than a mail server is waited for
+LONGEST_PAUSE = timedelta(hours=1)
+REFUSED_PAUSE = timedelta(days=1)  # an address that takes no mail may be put right
 log = structlog.get_logger()
 
 
@@ -31,3 +35,8 @@ def send_mail(
         log.warning("mail not sent", message_id=message_id, error=str(error))
         return "unreachable"
     return None
+
+
+def pause_after(failure: Failure, attempts: int) -> timedelta:
+    """How long until the next, after so many that failed."""
+    return REFUSED_PAUSE if failure == "refused" else min(timedelta(seconds=15 * 2 ** min(attempts, 12)), LONGEST_PAUSE)

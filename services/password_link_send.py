@@ -22,12 +22,11 @@ from models import PasswordLink, User
 from models.invitation import WAITING
 from services.audit_event import SYSTEM, Event, record
 from services.authenticate import secret_hash
-from services.mail_send import Failure, send_mail
+from services.mail_send import LEASE, Failure, send_mail
 from services.password_link_words import words_for
 
 SECRET_BYTES = 32  # 256 bits
 LIFETIME = timedelta(hours=72)
-LEASE = timedelta(minutes=5)  # longer than a mail server is waited for
 LONGEST_PAUSE = timedelta(hours=1)
 MOST_ATTEMPTS = 30  # about a day
 

@@ -22,6 +22,7 @@ from services.audit_event import Event, changes_between, record
 from services.errors import DuplicateIdentifier, FieldError, Invalid, StaleVersion
 from services.field_encryption import FieldCipher
 from services.identifier_check import WHAT_IT_IS, normalize
+from services.identifier_turns import take_turns
 from services.masking import Relation
 from services.patient_fields import DOCUMENTS, PLAIN, content_of, sealed_content
 from services.record_write import CLOCK_SKEW, audit_key
@@ -112,13 +113,12 @@ def set_content(patient: Patient, cipher: FieldCipher, values: Mapping[str, Any]
 def refuse_duplicate(session: Session, cipher: FieldCipher, patient_id: uuid.UUID, values: Mapping[str, Any]) -> None:
     """Raise DuplicateIdentifier when another patient has this CPF or CNS, under the current key or the one before it.
 
-    It says neither whose nor which of the two. Two writers at once meet at the unique index (``flush``).
+    It says neither whose nor which of the two. Two writers at once meet at the unique index (``flush``); while keys
+    change they take turns.
     """
-    same = [
-        getattr(Patient, f"{kind}_index").in_(cipher.blind_indexes(kind, values[kind]))
-        for kind in UNIQUE
-        if values.get(kind) is not None
-    ]
+    indexes = {kind: cipher.blind_indexes(kind, values[kind]) for kind in UNIQUE if values.get(kind) is not None}
+    take_turns(session, cipher, *indexes.values())
+    same = [getattr(Patient, f"{kind}_index").in_(found) for kind, found in indexes.items()]
     if same and session.scalar(select(Patient.id).where(or_(*same), Patient.id != patient_id).limit(1)):
         raise DuplicateIdentifier(DUPLICATE)
 

@@ -62,10 +62,18 @@ class Permission(StrEnum):
     """See which accesses were unusual."""
     ALERT_REVIEW = "access_alert.review"
     """Say whether somebody else's unusual access was justified."""
+    RULE_READ = "access_rule.read"
+    """See from how much on an access is unusual, and who changed that when and why."""
     ACCESS_LOG_READ = "access_log.read"
     """See who saw one's own record."""
     EXPORT = "export"
     """Take records out of the system, through the mask."""
+    AI_USE = "ai.use"
+    """Ask the local language model about a patient whose record one may read, and judge what it answers."""
+    AI_REFUSE = "ai.refuse"
+    """Note that a patient wants no AI used on their record, or that they changed their mind: as a patient their own."""
+    AI_FIGURES = "ai.figures"
+    """See how the models do: how much is accepted, how long it takes. Nobody's data."""
     USER_MANAGE = "user.manage"
     """Manage users, roles, tokens, settings and jobs."""
     IMPORT = "import"
@@ -85,7 +93,8 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
             P.ALLERGY_READ, P.ALLERGY_WRITE, P.CARE_TEAM_WRITE, P.BREAK_GLASS,
             P.VISIT_READ, P.VISIT_WRITE, P.VISIT_CALL,
             P.RECORD_READ, P.RECORD_CREATE, P.RECORD_UPDATE, P.RECORD_CLOSE, P.RECORD_AMEND, P.RECORD_DELETE,
-            P.TRAIL_READ, P.EXPORT, P.BREAK_GLASS_READ, P.BREAK_GLASS_REVIEW, P.NOTIFICATION_READ, P.SELF,
+            P.TRAIL_READ, P.EXPORT, P.BREAK_GLASS_READ, P.BREAK_GLASS_REVIEW, P.AI_USE, P.AI_REFUSE,
+            P.NOTIFICATION_READ, P.SELF,
         }
     ),
     Role.NURSE: frozenset(
@@ -93,30 +102,30 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
             P.PATIENT_READ, P.PATIENT_CREATE, P.PATIENT_UPDATE, P.PATIENT_LOOKUP,
             P.ALLERGY_READ, P.ALLERGY_WRITE, P.BREAK_GLASS, P.VISIT_READ, P.VISIT_WRITE,
             P.RECORD_READ, P.RECORD_CREATE, P.RECORD_UPDATE, P.RECORD_CLOSE, P.RECORD_AMEND,
-            P.TRAIL_READ, P.BREAK_GLASS_READ, P.NOTIFICATION_READ, P.SELF,
+            P.TRAIL_READ, P.BREAK_GLASS_READ, P.AI_USE, P.AI_REFUSE, P.NOTIFICATION_READ, P.SELF,
         }
     ),
     Role.RECEPTION: frozenset(
         {
             P.PATIENT_READ, P.PATIENT_CREATE, P.PATIENT_UPDATE, P.PATIENT_DELETE, P.PATIENT_LOOKUP,
             P.ALLERGY_READ, P.CARE_TEAM_WRITE, P.VISIT_READ, P.VISIT_WRITE, P.RECORD_READ,
-            P.NOTIFICATION_READ, P.SELF,
+            P.AI_REFUSE, P.NOTIFICATION_READ, P.SELF,
         }
     ),
     Role.ADMIN: frozenset(
         {
             P.PATIENT_READ, P.PATIENT_LOOKUP, P.ALLERGY_READ, P.VISIT_READ, P.RECORD_READ, P.USER_MANAGE, P.IMPORT,
-            P.BREAK_GLASS_READ, P.NOTIFICATION_READ, P.SELF,
+            P.RULE_READ, P.BREAK_GLASS_READ, P.AI_FIGURES, P.NOTIFICATION_READ, P.SELF,
         }
     ),
     Role.AUDITOR: frozenset(
         {
             P.TRAIL_READ, P.TRAIL_EXPORT, P.BREAK_GLASS_READ, P.BREAK_GLASS_REVIEW, P.ALERT_READ, P.ALERT_REVIEW,
-            P.NOTIFICATION_READ, P.SELF,
+            P.RULE_READ, P.AI_FIGURES, P.NOTIFICATION_READ, P.SELF,
         }
     ),
     Role.PATIENT: frozenset(
-        {P.PATIENT_READ, P.ALLERGY_READ, P.VISIT_READ, P.RECORD_READ, P.ACCESS_LOG_READ, P.EXPORT, P.SELF}
+        {P.PATIENT_READ, P.ALLERGY_READ, P.VISIT_READ, P.RECORD_READ, P.ACCESS_LOG_READ, P.EXPORT, P.AI_REFUSE, P.SELF}
     ),
 }  # fmt: skip
 
@@ -161,8 +170,12 @@ SCOPE_OF: dict[Permission, Scope | None] = {
     P.TRAIL_EXPORT: None,
     P.ALERT_READ: None,
     P.ALERT_REVIEW: None,
+    P.RULE_READ: None,
     P.ACCESS_LOG_READ: Scope.AUDIT_READ,
     P.EXPORT: Scope.EXPORT,
+    P.AI_USE: None,
+    P.AI_REFUSE: None,
+    P.AI_FIGURES: None,
     P.USER_MANAGE: None,
     P.IMPORT: None,
     P.NOTIFICATION_READ: None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from models.engine import Databases
+from observability.metrics import REVEALS
 from services.actor import Actor
 from services.record_get import JsonRecord, read_record
 
@@ -14,4 +15,6 @@ def print_record(databases: Databases, actor: Actor, record_id: uuid.UUID) -> Js
 
     An inactive record is not printed. Raises Forbidden, NotFound, Gone, Unavailable.
     """
-    return read_record(databases, actor, record_id, action="medical_record.print", include_deleted=False)
+    found = read_record(databases, actor, record_id, action="medical_record.print", include_deleted=False)
+    REVEALS.labels("print").inc()
+    return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from models import IdempotencyKey
 from services.actor import Actor
+from services.ai_help import help_with_codes
 from services.draft_get import discard_draft
 from services.errors import Conflict, Invalid
 from services.field_encryption import FieldCipher
@@ -29,17 +32,23 @@ class AlreadySaved(Conflict):
 
 
 def submit_record(
-    session: Session, actor: Actor, cipher: FieldCipher, new: NewRecord, *, form_id: uuid.UUID
-) -> uuid.UUID:
-    """Id of the record. ``form_id`` names the form, and its draft, which goes. The same text sent again is the
-    same record. Raises AlreadySaved, and whatever ``create_record`` does."""
+    session: Session, actor: Actor, cipher: FieldCipher, new: NewRecord, *, form_id: uuid.UUID,
+    helped_by: Sequence[uuid.UUID] = (),
+) -> uuid.UUID:  # fmt: skip
+    """Id of the record. ``form_id`` names the form, and its draft, which goes; ``helped_by`` the questions whose
+    answers it took codes from. The same text sent again is the same record. Raises AlreadySaved, and whatever
+    ``create_record`` does."""
     digest = digest_of(OPERATION, _bytes(new))
     try:
         made = claim(session, actor, str(form_id), digest)
     except Invalid:
         raise AlreadySaved(_made_by(session, actor, form_id)) from None
     if made is None:
-        made = create_record(session, actor, cipher, new).record.id
+        codes = new.content.get("cid10Codes") or ()
+        helped = help_with_codes(session, actor, cipher, new.patient_id, helped_by, codes)
+        content = {**new.content, "notes": helped.noted(new.content.get("notes"))}
+        made = create_record(session, actor, cipher, replace(new, content=content)).record.id
+        helped.settle(session, actor, made)
         remember(session, actor, str(form_id), digest, "medical_record", made)
     discard_draft(session, actor, form_id)
     return made

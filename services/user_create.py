@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from config import ADDRESS
+from config_urls import ADDRESS
 from models import Patient, Role, User, UserRole, new_id
 from services.actor import Actor
 from services.audit_event import Event, Origin, changes_between, record

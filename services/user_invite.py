@@ -19,6 +19,7 @@ from services.actor import Actor
 from services.errors import FieldError, Invalid
 from services.field_encryption import FieldCipher
 from services.identifier_check import WHAT_IT_IS, normalize
+from services.identifier_turns import take_turns
 from services.password_link_request import request_link
 from services.permissions import Permission
 from services.record_write import require_reason
@@ -56,13 +57,14 @@ def invite_user(
         errors.append(FieldError("/roles", "one or more roles of the clinic's staff"))
     stated = _collect(errors, lambda: require_reason(reason))
     council = _collect(errors, lambda: check_council(wanted, council))
-    index = _collect(errors, lambda: _cpf_index(session, cipher, cpf))
+    number = _collect(errors, lambda: _free_cpf(session, cipher, cpf))
     if errors:
         raise Invalid("The user has fields that can't be accepted.", errors)
     user = User(
-        id=new_id(), email=email, full_name=full_name.strip(), council=council, cpf_index=index, password_hash=None,
-        locale=locale,
-    )  # fmt: skip
+        id=new_id(), email=email, full_name=full_name.strip(), council=council, password_hash=None, locale=locale
+    )
+    if number is not None:
+        user.cpf_cipher, user.cpf_index = cipher.encrypt(number, user.id), cipher.blind_index("cpf", number)
     granted = [role for role in wanted if not role.needs_approval]
     waiting = [role for role in wanted if role.needs_approval]
     add_user(session, actor, cipher, user, granted, stated)
@@ -73,16 +75,18 @@ def invite_user(
     return Invited(user.id, tuple(granted), tuple(waiting))
 
 
-def _cpf_index(session: Session, cipher: FieldCipher, cpf: str | None) -> bytes | None:
-    """The blind index of ``cpf``, which no other user has (SBIS NGS1.03); the number itself is not kept."""
+def _free_cpf(session: Session, cipher: FieldCipher, cpf: str | None) -> str | None:
+    """The digits of ``cpf``, which no other user has (SBIS NGS1.03). Kept sealed, for nobody but a change of keys."""
     if not cpf:
         return None
     digits = normalize("cpf", cpf)
     if digits is None:
         raise Invalid.at("/cpf", WHAT_IT_IS["cpf"])
-    if session.scalar(select(User.id).where(User.cpf_index.in_(cipher.blind_indexes("cpf", digits)))) is not None:
+    indexes = cipher.blind_indexes("cpf", digits)
+    take_turns(session, cipher, indexes)
+    if session.scalar(select(User.id).where(User.cpf_index.in_(indexes))) is not None:
         raise Invalid.at("/cpf", "a CPF that no other user has: this person has an account already")
-    return cipher.blind_index("cpf", digits)
+    return digits
 
 
 def _collect(errors: list[FieldError], check: Callable[[], T]) -> T | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -11,6 +12,7 @@ from models import Patient, Visit
 from models.record import PRIORITIES
 from services.access import RecordAccess
 from services.actor import Actor
+from services.ai_help import help_with_priority
 from services.errors import Conflict, FieldError, Invalid
 from services.field_encryption import FieldCipher
 from services.permissions import Permission
@@ -41,10 +43,12 @@ class Triaged:
 
 
 def triage_visit(
-    session: Session, actor: Actor, cipher: FieldCipher, visit_id: uuid.UUID, triage: Triage
-) -> Triaged:
+    session: Session, actor: Actor, cipher: FieldCipher, visit_id: uuid.UUID, triage: Triage,
+    *, helped_by: Sequence[uuid.UUID] = (),
+) -> Triaged:  # fmt: skip
     """The note is written by the rules of any record, so a nurse outside the care team writes none. A second
-    triage is a second note. Raises Forbidden, NotFound, Gone, Invalid, Conflict (the visit is closed)."""
+    triage is a second note. ``helped_by``: the questions whose answers the priority was taken from, which the note
+    says. Raises Forbidden, NotFound, Gone, Invalid, Conflict (the visit is closed)."""
     actor.require(Permission.VISIT_WRITE)
     visit, patient, standing = find_visit(session, actor, visit_id)
     require_desk(actor, standing)
@@ -52,8 +56,10 @@ def triage_visit(
     if visit.status not in OPEN:
         raise Conflict("This visit is closed already.")
     notes = "\n".join(part for part in (triage.signs.written(), (triage.notes or "").strip()) if part)
-    content = {"title": TITLE, "kind": "TRIAGE", "notes": notes, "priority": triage.priority}
+    helped = help_with_priority(session, actor, cipher, visit, helped_by, triage.priority)
+    content = {"title": TITLE, "kind": "TRIAGE", "notes": helped.noted(notes), "priority": triage.priority}
     written = create_record(session, actor, cipher, NewRecord(patient.id, content, visit_id=visit.id))
+    helped.settle(session, actor, written.record.id)
     if visit.priority != triage.priority:
         before = content_of(visit)
         visit.priority = triage.priority

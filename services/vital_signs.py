@@ -33,6 +33,11 @@ class VitalSigns:
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) is not None for field in fields(self))
 
+    def texts(self) -> dict[str, str]:
+        """Name → value as it is written, of what was measured."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: _number(value) for name, value in found.items() if value is not None}
+
     def written(self) -> str:
         """One line of a note, in the language and abbreviations of Brazilian charts (COFEN): ``PA 120/80 mmHg,
         FC 72 bpm``. Empty when nothing was measured."""

@@ -14,19 +14,28 @@ import sqlalchemy.exc
 import structlog
 from celery import Task
 from celery.exceptions import Ignore, Reject, Retry
+from psycopg.errors import ReadOnlySqlTransaction
 from sqlalchemy.orm import Session
 
 from config import Principal
-from observability.task_metrics import TASK_SECONDS
+from observability.task_metrics import TASK_RETRIES, TASK_SECONDS
+from observability.tracing import annotate
 from services.dead_letter_keep import resolve_dead_letter
 from services.job_run import begin_again, finish_run
 from tasks.dead_letters import bury
 from tasks.runtime import databases
+from tasks.tracing import run_span
 
 log = structlog.get_logger()
 
-# The server restarting or a lock taking too long passes; anything else is a fault that a retry repeats.
-PASSES = (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError, psycopg.OperationalError)
+# The server restarting or handing over, or a lock taking too long, passes; anything else is a fault that a retry
+# repeats.
+PASSES = (
+    sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError, psycopg.OperationalError, ReadOnlySqlTransaction,
+)  # fmt: skip
+
+# What Celery raises to have a task done again or forgotten: no failure.
+VERDICTS = (Retry, Ignore, Reject)
 
 
 class BaseTask(Task):  # type: ignore[misc]
@@ -55,14 +64,20 @@ class BaseTask(Task):  # type: ignore[misc]
             yield session
 
     def __call__(self, *args: Any, slot: str | None = None, **kwargs: Any) -> Any:
+        with run_span(self, slot, passing=VERDICTS):
+            return self._run_and_say(*args, slot=slot, **kwargs)
+
+    def _run_and_say(self, *args: Any, slot: str | None, **kwargs: Any) -> Any:
         started = time.monotonic()
         outcome = "failure"
         try:
             self._begin(slot)
             result = self.run(*args, **kwargs)
             outcome = "success"
-        except (Retry, Ignore, Reject) as verdict:
+        except VERDICTS as verdict:
             outcome = "retry"
+            if isinstance(verdict, Retry):
+                TASK_RETRIES.labels(self.name).inc()
             cause = type(getattr(verdict, "exc", None)).__name__
             log.warning("task to be done again", task=self.name, task_id=self.request.id, cause=cause)
             raise
@@ -72,6 +87,7 @@ class BaseTask(Task):  # type: ignore[misc]
             raise
         finally:
             TASK_SECONDS.labels(self.name, outcome).observe(time.monotonic() - started)
+            annotate({"sigilo.task.outcome": outcome})
         self._finish(slot, kwargs, result)
         return result
 

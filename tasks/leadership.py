@@ -1,32 +1,29 @@
 """Which of several scheduler processes leads: the one that holds a lock of the database.
 
-The lock is bound to a connection, so it is free as soon as its holder dies, or its connection does.
+The lock is bound to a connection, so it is free as soon as its holder dies, or its connection does. A holder that
+hangs, or whose machine is lost, closes nothing: there the server ends the connection that says nothing for a while.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import psycopg
 
-LOCK = 7_164_012
+from models.advisory_locks import SCHEDULER
+from models.connection import connect
 
-# A leader that was cut off must lose its connection, and so its lock, before long on both sides.
-CONNECTION: dict[str, Any] = {
-    "connect_timeout": 5,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 8_000,  # milliseconds
-    "application_name": "sigilo-scheduler",
-}
+# A leader speaks every 1.5 s (scheduler.LEAD_SECONDS). This and that, twice, are still within ten seconds.
+SILENT_SECONDS = 6
 
 
 class Leadership:
     """One process's claim to lead, over a connection of its own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: Callable[[], str]) -> None:
+        """``url`` is asked at every connection: a password may change meanwhile."""
         self._url = url
         self._connection: psycopg.Connection[Any] | None = None
         self._leads = False
@@ -50,12 +47,17 @@ class Leadership:
         try:
             if self._connection is None or self._connection.closed:
                 self._leads = False
-                self._connection = psycopg.connect(self._url, autocommit=True, **CONNECTION)
-                self._connection.execute("SET statement_timeout = '10s'; SET TimeZone = 'UTC'")
+                self._connection = connect(
+                    self._url(), autocommit=True, application_name="sigilo-scheduler", connect_timeout=5
+                )
+                self._connection.execute(
+                    "SET statement_timeout = '10s'; SET TimeZone = 'UTC';"
+                    f"SET idle_session_timeout = '{SILENT_SECONDS}s'"
+                )
             if self._leads:
                 self._connection.execute("SELECT 1")
             else:
-                row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
+                row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (SCHEDULER,)).fetchone()
                 self._leads = row == (True,)
         except psycopg.Error:
             self.release()

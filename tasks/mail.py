@@ -1,10 +1,11 @@
-"""What leaves for elsewhere: links, whose secret is made here a moment before, checkpoints, and word of unusual
-accesses. Rows say to whom."""
+"""What leaves for elsewhere: links, whose secret is made here a moment before, checkpoints, word of unusual
+accesses, of backups, and of how the installation stands. Rows say to whom."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import structlog
@@ -14,8 +15,11 @@ from sqlalchemy.orm import Session
 
 from config import Settings
 from integrations.mail import make_mailer
+from services import system_digest_mail
 from services.access_alert_mail import claim_digest, note_digest, send_digest
+from services.backup_mail import claim_standing, note_standing, send_standing
 from services.checkpoint_deliver import Claimed, claim_delivery, deliver, note_delivery
+from services.mail_send import Failure
 from services.password_link_send import claim_link, note_outcome, send_link
 from tasks.base import BaseTask
 from tasks.runtime import settings
@@ -64,6 +68,36 @@ def alerts(self: BaseTask) -> int:
     if mailer is None:
         return 0  # told for links, which cannot do without
     return _each(self, claim_digest, lambda digest: send_digest(mailer, here, digest), note_digest)
+
+
+@shared_task(name="mail.digest", bind=True, autoretry_for=(), soft_time_limit=150, time_limit=180)  # type: ignore[untyped-decorator]
+def digest(self: BaseTask) -> int:
+    """Tell administrators how the installation stands; gives how many mails left. Begun by the clock, and again while
+    some did not leave."""
+    here, now = settings(), datetime.now(UTC)
+    mailer = make_mailer(here)
+    if mailer is None:
+        return 0  # told for links, which cannot do without
+    with self.transaction() as session:
+        system_digest_mail.owe_digests(session, here, now)
+
+    def claim(session: Session) -> system_digest_mail.Digest | None:
+        return system_digest_mail.claim_digest(session, here, now)
+
+    def act(owed: system_digest_mail.Digest) -> Failure | None:
+        return system_digest_mail.send_digest(mailer, here, owed, now)
+
+    return _each(self, claim, act, system_digest_mail.note_digest)
+
+
+@shared_task(name="mail.backups", bind=True, autoretry_for=(), soft_time_limit=150, time_limit=180)  # type: ignore[untyped-decorator]
+def backups(self: BaseTask) -> int:
+    """Tell administrators that backups need looking at, or are well again; gives how many mails left."""
+    here = settings()
+    mailer = make_mailer(here)
+    if mailer is None:
+        return 0  # told for links, which cannot do without
+    return _each(self, claim_standing, lambda mail: send_standing(mailer, here, mail), note_standing)
 
 
 def _hand_over(here: Settings, delivery: Claimed) -> str | None:

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from config import Principal, Settings, load_settings
 from models.engine import Databases
+from observability.pool_metrics import PoolMetrics
 
 POOL_SIZE = 2
 
@@ -25,4 +26,7 @@ def databases() -> Databases:
 def _opened(_process: int) -> tuple[Settings, Databases]:
     """By process id: a forked child must not speak over its parent's connections."""
     loaded = load_settings()
-    return loaded, Databases({Principal.WORKER.value: loaded.url_for(Principal.WORKER)}, pool_size=POOL_SIZE)
+    urls = {Principal.WORKER.value: loaded.url_for(Principal.WORKER)}
+    return loaded, Databases(
+        urls, pool_size=POOL_SIZE, anew=lambda name: loaded.url_anew(Principal(name)), watch=PoolMetrics
+    )

@@ -29,10 +29,13 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from config import Principal, Settings
+from config import PRODUCT_VERSION, Principal, Settings
 from integrations.broker import BrokerUnavailable, Publisher
 from models.engine import make_engine
 from observability.logging import configure_logging
+from observability.metrics_server import serve_metrics
+from observability.scheduler_metrics import LEADER
+from observability.tracing import span, start_tracing, stop_tracing
 from services.job_run import claim_lost, claim_slot
 from services.job_schedule import JOBS, TimedJob
 from tasks.clock_steps import watch_steps
@@ -56,11 +59,13 @@ class Scheduler:
         watches: Sequence[Watch] = WATCHES,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        url = settings.url_for(Principal.WORKER)
-        self._leadership = Leadership(url)
-        self._engine: Engine = make_engine(url, pool_size=1)
+        anew = partial(settings.url_anew, Principal.WORKER)
+        self._leadership = Leadership(anew)
+        LEADER.set_function(lambda: self._leadership.is_held)
+        self._engine: Engine = make_engine(settings.url_for(Principal.WORKER), pool_size=1, anew=anew)
         self._publisher = Publisher(settings.redis_url.get_secret_value())
         self._jobs = jobs
+        self._clinic = settings.timezone
         self._stopping = False
         self._stopped = threading.Event()
         self._now = now
@@ -75,9 +80,11 @@ class Scheduler:
         self._clock.add_job(self._lead, every(LEAD_SECONDS), next_run_time=datetime.now(UTC))
         self._clock.add_job(self._catch_up, every(CATCH_UP_SECONDS))
         for watch in watches:
+            if watch.needs_mail and not settings.can_send_mail:
+                continue
             self._clock.add_job(partial(self._look, watch), every(watch.seconds), name=watch.task)
         for job in jobs:
-            self._clock.add_job(partial(self._start_due, job), job.trigger(), name=job.task)
+            self._clock.add_job(partial(self._start_due, job), job.trigger(self._clinic), name=job.task)
 
     def run(self) -> None:
         """Work until ``stop``."""
@@ -142,12 +149,14 @@ class Scheduler:
             return
         try:
             with Session(self._engine) as session, session.begin():
-                slot = job.latest_slot(self._now())
+                slot = job.latest_slot(self._now(), self._clinic)
                 if slot is not None and not claim_slot(session, job.task, slot):
                     slot = claim_lost(session, job.task, job.lost_after)
                 if slot is not None:
-                    self._publisher.send(job.task, slot=slot.astimezone(UTC).isoformat())
-                    log.info("started", task=job.task, slot=slot)
+                    at = slot.astimezone(UTC).isoformat()
+                    with span(f"start {job.task}", attributes={"sigilo.task.name": job.task, "sigilo.slot": at}):
+                        self._publisher.send(job.task, slot=at)
+                        log.info("started", task=job.task, slot=slot)
         except (SQLAlchemyError, BrokerUnavailable) as error:
             log.warning("could not start", task=job.task, error=type(error).__name__)
 
@@ -161,11 +170,22 @@ def run_scheduler(settings: Settings) -> None:
     configure_logging(settings.log_level)
     # A slow second skips a beat and catches up by itself: no operator needs to read of it.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    start_tracing(
+        settings.otel_exporter_otlp_endpoint, ratio=settings.otel_traces_sampler_arg, service="sigilo-scheduler"
+    )
     scheduler = Scheduler(settings)
+    if settings.scheduler_metrics_port:
+        serve_metrics(
+            settings.metrics_host, settings.scheduler_metrics_port, networks=settings.metrics_networks,
+            token=settings.metrics_token.get_secret_value(), version=PRODUCT_VERSION,
+        )  # fmt: skip
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         scheduler.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    scheduler.run()
+    try:
+        scheduler.run()
+    finally:
+        stop_tracing()

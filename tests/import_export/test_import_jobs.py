@@ -17,11 +17,13 @@ from sqlalchemy import text
 
 from config import Principal
 from models import ImportFile, ImportJob, new_id
+from models.import_job import PARTS_AT_ONCE
 from services import import_spool
 from services.errors import Conflict
 from services.import_job import Cancelled, Paused
 from services.import_rejects import rejects_csv
 from services.import_run import run_next_upload
+from services.import_upload import file_parts
 from tasks import imports
 from tests.import_export.conftest import Clinic
 from tests.import_export.fhir_samples import (
@@ -178,7 +180,8 @@ def upload(clinic: Clinic, content: bytes, name: str = "b.ndjson") -> uuid.UUID:
         job = ImportJob(id=new_id(), format="auto", source_digest=b"x", options={}, position={}, counts={})
         session.add(job)
         session.flush()
-        session.add(ImportFile(job_id=job.id, number=1, name=name, sha256=b"x", size=len(content), content=content))
+        session.add(ImportFile(job_id=job.id, number=1, name=name, sha256=b"x", size=len(content)))
+        session.add_all(file_parts(job.id, 1, content))
         return job.id
 
 
@@ -193,7 +196,18 @@ def test_uploads_are_worked_off_oldest_first(clinic: Clinic) -> None:
     assert (summary.job_id, summary.rejected) == (second, 1)
     assert run_next_upload(clinic.settings) is None
     assert clinic.one("SELECT count(*) FROM import_files") == 0
+    assert clinic.one("SELECT count(*) FROM import_file_parts") == 0
     assert clinic.rows("SELECT DISTINCT state FROM import_jobs") == [("DONE",)]
+
+
+def test_a_file_of_many_parts_is_read_in_their_order(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.import_upload.PART_BYTES", 1_000)
+    upload(clinic, many_patients(40).encode())
+    assert clinic.one("SELECT count(*) FROM import_file_parts") > 2 * PARTS_AT_ONCE
+    summary = run_next_upload(clinic.settings)
+    assert summary is not None
+    assert (summary.of("patients", "created"), summary.rejected) == (40, 0)
+    assert clinic.one("SELECT count(*) FROM import_file_parts") == 0
 
 
 def test_out_of_time_it_stops_behind_a_batch_and_goes_on_later(clinic: Clinic) -> None:

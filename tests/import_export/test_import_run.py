@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from config import Principal
 from models import MedicalRecord
 from models.user import IMPORT_USER_ID, Role
 from services.errors import Invalid
+from services.field_encryption import field_cipher
+from services.field_key_change import change_field_key
+from services.import_run import run_import
+from tests.conftest import test_key as key_for
 from tests.factories.cast import make_person
 from tests.import_export.conftest import Clinic
 from tests.import_export.fhir_samples import (
@@ -167,6 +172,16 @@ def test_security_23_a_cpf_that_serves_as_an_id_is_not_stored(write: Write, clin
     assert clinic.take(path).of("records", "unchanged") == 1
     for table in ("patients", "patient_versions", "medical_records", "audit_outbox", "import_rejects"):
         assert VALID_CPF not in "".join(row for (row,) in clinic.rows(f"SELECT t::text FROM {table} t")), table
+
+
+def test_a_cpf_that_serves_as_an_id_is_recognised_while_keys_change(write: Write, clinic: Clinic) -> None:
+    path = write("p.ndjson", as_lines(patient(VALID_CPF), encounter("e-1", f"Patient/{VALID_CPF}")))
+    clinic.take(path)
+    new, old = SecretStr(key_for("fields of next year")), clinic.settings.field_key
+    between = clinic.settings.model_copy(update={"field_key": new, "field_key_previous": old})
+    assert run_import(between, [path]).of("patients", "unchanged") == 1
+    change_field_key(clinic.databases, field_cipher(between))
+    assert clinic.counts()["patients"] == 1
 
 
 def test_another_person_under_a_local_id_is_refused(write: Write, clinic: Clinic) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from models.engine import Databases
 from tests.audit.trail import as_superuser
 from tests.conftest import make_settings, test_key
 from tests.servers import DatabaseServer
+from tests.telling import telling
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WORKER = (
@@ -46,6 +48,12 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not so after {seconds} s"
         time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
 
 
 class Process:
@@ -77,6 +85,14 @@ class Process:
         for member in family:
             member.kill()
         self._popen.wait(10)
+
+    def hang(self) -> None:
+        """It does nothing and closes nothing, as where its machine is lost, until ``go_on``."""
+        self._popen.send_signal(signal.SIGSTOP)
+        wait_for(lambda: psutil.Process(self._popen.pid).status() == psutil.STATUS_STOPPED)
+
+    def go_on(self) -> None:
+        self._popen.send_signal(signal.SIGCONT)
 
     def stop(self) -> int:
         """SIGTERM; gives the exit code."""
@@ -170,5 +186,8 @@ def start(environment: dict[str, str]) -> Iterator[Callable[[tuple[str, ...]], P
         return process
 
     yield begin
+    ended: list[Process] = []
     while not started.empty():
-        started.get().kill()
+        ended.append(started.get())
+        ended[-1].kill()
+    assert not list(telling("".join(line for process in ended for line in process.lines)))

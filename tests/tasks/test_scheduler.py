@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,13 +14,14 @@ import redis
 
 from config import Principal, Settings
 from embedded.redis import RedisServer
+from models.advisory_locks import SCHEDULER as LEADS
 from models.engine import Databases
 from services.job_run import claim_lost, claim_slot, finish_run
 from services.job_schedule import TimedJob
-from tasks.leadership import LOCK
-from tasks.schedule import Watch
+from tasks.schedule import WATCHES, Watch
 from tasks.scheduler import Scheduler
 from tests.audit.trail import as_superuser, write_events
+from tests.observability.collector import collecting, tracing_to
 from tests.tasks.conftest import SCHEDULER, Process, wait_for
 
 NOON = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)
@@ -41,8 +43,10 @@ def messages(broker: redis.Redis, queue: str = "default") -> list[tuple[str, obj
 
 
 @contextmanager
-def running(settings: Settings, at: datetime = NOON, jobs: tuple[TimedJob, ...] = (HOURLY,)) -> Iterator[Scheduler]:
-    scheduler = Scheduler(settings, jobs=jobs, watches=(DRAIN,), now=lambda: at)
+def running(
+    settings: Settings, at: datetime = NOON, jobs: tuple[TimedJob, ...] = (HOURLY,), watches: Sequence[Watch] = (DRAIN,)
+) -> Iterator[Scheduler]:
+    scheduler = Scheduler(settings, jobs=jobs, watches=watches, now=lambda: at)
     thread = threading.Thread(target=scheduler.run)
     thread.start()
     try:
@@ -71,7 +75,7 @@ def schedulers(superuser: str) -> int:
 
 def leaders(superuser: str) -> int:
     with as_superuser(superuser) as connection:
-        row = connection.execute(f"SELECT count(*) FROM pg_locks WHERE {HELD}", (LOCK,)).fetchone()
+        row = connection.execute(f"SELECT count(*) FROM pg_locks WHERE {HELD}", (LEADS,)).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -99,6 +103,16 @@ def test_of_two_schedulers_one_leads_and_starts_each_slot(
     assert len(messages(broker)) == 1
 
 
+def test_a_slot_begins_a_trace_that_its_task_goes_on_with(work_settings: Settings, broker: redis.Redis) -> None:
+    with collecting() as collector, tracing_to(collector), running(work_settings):
+        wait_for(lambda: len(messages(broker)) == 1)
+    (root,) = [each for each in collector.spans if not each.parent]
+    (sent,) = [each for each in collector.spans if each.parent == root.id]
+    assert (root.name, sent.name) == ("start cleanup.expired", "send cleanup.expired")
+    headers = json.loads(broker.lindex("default", 0))["headers"]  # type: ignore[arg-type]
+    assert headers["traceparent"].startswith(f"00-{root.trace}-{sent.id}-")
+
+
 def test_work_that_waits_is_found_without_being_told(
     work_settings: Settings, work_databases: Databases, broker: redis.Redis
 ) -> None:
@@ -107,13 +121,32 @@ def test_work_that_waits_is_found_without_being_told(
         wait_for(lambda: ("audit.drain", "{}") in messages(broker, "audit"))
 
 
+@pytest.mark.parametrize("task", ["mail.alerts", "mail.digest", "mail.backups"])
+def test_nobody_is_woken_for_mail_that_cannot_leave(work_settings: Settings, broker: redis.Redis, task: str) -> None:
+    watch = next(watch for watch in WATCHES if watch.task == task)
+    watches = [replace(each, condition="TRUE", seconds=0.1) for each in (watch, DRAIN)]
+
+    def woken(queue: str) -> bool:
+        return bool(messages(broker, queue))
+
+    with running(work_settings, jobs=(), watches=watches):
+        wait_for(lambda: woken("mail"))
+    broker.flushall()
+    production = work_settings.model_copy(update={"sigilo_env": "production"})  # it has no SMTP_URL
+    with running(production, jobs=(), watches=watches):
+        for _ in range(3):
+            wait_for(lambda: woken("audit"))
+            assert not woken("mail")
+            broker.delete("audit")
+
+
 def test_a_lost_connection_is_made_again(
     work_settings: Settings, work_databases: Databases, broker: redis.Redis, superuser: str
 ) -> None:
     with running(work_settings):
         wait_for(lambda: len(messages(broker)) == 1)
         with as_superuser(superuser) as connection:
-            connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE {HELD}", (LOCK,))
+            connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE {HELD}", (LEADS,))
         wait_for(lambda: leaders(superuser) == 0)
         wait_for(lambda: leaders(superuser) == 1)
         write_events(work_databases, 1)
@@ -151,6 +184,24 @@ def test_a_standby_takes_over_when_the_leader_is_killed(
     wait_for(lambda: len(messages(broker, "audit")) >= 1, seconds=10)
     assert second.stop() == 0
     assert leaders(superuser) == 0
+
+
+def test_a_standby_takes_over_from_a_leader_that_hangs_and_it_does_not_lead_when_it_goes_on(
+    start: Callable[[tuple[str, ...]], Process], broker: redis.Redis, superuser: str
+) -> None:
+    first = start(SCHEDULER)
+    wait_for(lambda: first.said("this scheduler leads"))
+    second = start(SCHEDULER)
+    wait_for(lambda: schedulers(superuser) == 2)
+    first.hang()
+    try:
+        wait_for(lambda: second.said("this scheduler leads"))
+    finally:
+        first.go_on()
+    wait_for(lambda: schedulers(superuser) == 2)  # it is connected again, and stands by
+    assert leaders(superuser) == 1
+    assert second.stop() == 0
+    wait_for(lambda: leaders(superuser) == 1)  # and takes over again
 
 
 def test_a_slot_is_claimed_once(work_databases: Databases, superuser: str) -> None:

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import redis
@@ -68,7 +69,12 @@ def test_a_wakeup_after_the_last_was_sent_is_sent_too(wakeup: RedisWakeup, broke
     wait_for(lambda: broker.llen("audit") == 1)
 
 
-def test_what_was_asked_for_last_is_sent_at_the_end(stoppable: RedisServer, broker: redis.Redis) -> None:
+def test_what_was_asked_for_last_is_sent_at_the_end(
+    stoppable: RedisServer, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given the time: how long nobody waits is the others' to test."""
+    monkeypatch.setattr("integrations.wakeup.CLOSE_SECONDS", 20.0)
+    monkeypatch.setattr("integrations.wakeup.Publisher", partial(Publisher, timeout=10.0))
     wakeup = RedisWakeup(stoppable.url, interval=60)
     wakeup.audit()
     wait_for(lambda: broker.llen("audit") == 1)
