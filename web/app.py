@@ -24,18 +24,23 @@ from web.guards import Routes, register_routes
 from web.headers import StrictHeaders
 from web.languages import register_languages
 from web.limiter import register_limiter
-from web.metrics import register_metrics
+from web.measures import register_measures
+from web.metrics import count_in_progress, register_metrics
 from web.problems import register_problems
 from web.routes import GROUPS
 from web.runtime import EXTENSION, Runtime
 from web.static_files import register_static
+from web.tracing import register_tracing
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 FORM_BYTES = 256 * 1024  # of an HTML form; JSON bodies have their own reader and limit
 
 
-def make_app(settings: Settings, databases: Databases | None = None, *, groups: Iterable[Routes] = GROUPS) -> Flask:
-    """The application over ``settings``, with connections of its own unless ``databases`` are given.
+def make_app(
+    settings: Settings, databases: Databases | None = None, *, groups: Iterable[Routes] = GROUPS, counts: bool = True
+) -> Flask:
+    """The application over ``settings``, with connections of its own unless ``databases`` are given. ``counts``:
+    requests are counted for Prometheus; only measuring what that costs does without.
 
     Raises UnguardedRoute when a route has no guard. Connects to nothing yet.
     """
@@ -44,6 +49,9 @@ def make_app(settings: Settings, databases: Databases | None = None, *, groups: 
     configure_logging(settings.log_level)
     app.extensions[EXTENSION] = Runtime.start(settings, databases)
     app.session_interface = BoundSessions(settings)
+    if counts:
+        count_in_progress(app)
+    register_tracing(app, settings)
     csrf = CSRFProtect(app)
     gate = Gate(settings, csrf)
 
@@ -52,9 +60,11 @@ def make_app(settings: Settings, databases: Databases | None = None, *, groups: 
     register_database(app)
     register_login(app)
     gate.register(app, register_limiter(app))
-    register_metrics(app)
+    if counts:
+        register_metrics(app)
     register_languages(app, settings)
     register_clock(app)
+    register_measures(app)
     register_broken_glass(app)
     register_static(app)
     register_routes(app, groups)

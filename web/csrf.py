@@ -3,6 +3,9 @@
 Flask's ``session`` holds one thing here: the value that Flask-WTF's tokens are bound to. It is derived from
 the secret of the server-side session, so a token dies with its session and fits no other; before sign-in,
 from a random cookie of the visit. Nothing is stored in the cookie, so nothing can be replayed from it.
+
+While SECRET_KEY changes, pages that were made under another key are still open: what SECRET_KEY_PREVIOUS signed is
+accepted, and what is made anew is signed with SECRET_KEY.
 """
 
 from __future__ import annotations
@@ -13,15 +16,19 @@ import secrets
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, request, session
 from flask.sessions import SessionInterface, SessionMixin
 from flask_wtf.csrf import CSRFError, CSRFProtect
+from itsdangerous import BadData, URLSafeTimedSerializer
 from werkzeug.wrappers import Response as BaseResponse
 
 from config import Settings
 from services.errors import Forbidden
 
 FIELD = "csrf_token"
+# Flask-WTF's own, which signs what is carried here.
+TOKEN_SALT = "wtf-csrf-token"  # noqa: S105
+HEADERS = ("X-CSRFToken", "X-CSRF-Token")
 UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 FOREIGN_SITES = frozenset({"cross-site", "same-site"})
 FROM_ELSEWHERE = "This request was started by another site, so nothing was done."
@@ -71,19 +78,22 @@ class BoundSession(dict[str, Any], SessionMixin):
             self.new_visit = secrets.token_urlsafe(32)
 
     def _binding(self) -> str | None:
+        return self.bound_under(self._settings.secret_key.get_secret_value())
+
+    def bound_under(self, key: str) -> str | None:
+        """What tokens of this session, or else of this visit, carry when ``key`` makes them."""
         for kind, value in (
             ("session", self._request.cookies.get(session_cookie(self._settings))),
             ("visit", self.new_visit or self._request.cookies.get(visit_cookie(self._settings))),
         ):
             if value:
-                return bind(self._settings, kind, value)
+                return bind(key, kind, value)
         return None
 
 
-def bind(settings: Settings, kind: str, value: str) -> str:
-    """What tokens of this session or visit carry: nobody can compute it without SECRET_KEY."""
-    message = f"csrf\0{kind}\0{value}".encode()
-    return hmac.new(settings.secret_key.get_secret_value().encode(), message, hashlib.sha256).hexdigest()
+def bind(key: str, kind: str, value: str) -> str:
+    """What tokens of this session or visit carry: nobody can compute it without the ``key``."""
+    return hmac.new(key.encode(), f"csrf\0{kind}\0{value}".encode(), hashlib.sha256).hexdigest()
 
 
 class BoundSessions(SessionInterface):
@@ -120,9 +130,21 @@ def _host_of(origin: str) -> str | None:
         return None
 
 
-def require_token(protect: CSRFProtect) -> None:
+def require_token(protect: CSRFProtect, settings: Settings) -> None:
     """Raise Forbidden unless the request carries a token of its own session."""
     try:
         protect.protect()
     except CSRFError as error:
-        raise Forbidden(OUT_OF_DATE) from error
+        if not any(map(_is_of_this_session, settings.former_secret_keys)):
+            raise Forbidden(OUT_OF_DATE) from error
+
+
+def _is_of_this_session(former: str) -> bool:
+    """Whether the request carries a token that its own session got under a ``former`` key."""
+    token = request.form.get(FIELD) or next(filter(None, map(request.headers.get, HEADERS)), "")
+    try:
+        carried = URLSafeTimedSerializer(former, salt=TOKEN_SALT).loads(token)
+    except BadData:
+        return False
+    bound = session.bound_under(former) if isinstance(session, BoundSession) else None
+    return bound is not None and isinstance(carried, str) and hmac.compare_digest(bound, carried)

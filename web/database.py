@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from config import Principal
 from models import Base
+from models.engine import commit
 from models.user import Role
 from services.actor import Actor
 from services.errors import ServiceError
@@ -80,10 +81,10 @@ def unit_of_work() -> Iterator[Session]:
     session: Session = db.session()
     try:
         yield session
-        session.commit()
+        commit(session)
     except ServiceError as error:
         if error.keeps_record:
-            session.commit()
+            commit(session)
         else:
             session.rollback()
         raise

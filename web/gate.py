@@ -13,6 +13,7 @@ from flask_wtf.csrf import CSRFProtect
 
 from config import Settings
 from models import new_id
+from observability.logging import begin_request, end_request
 from services.errors import Forbidden, StepUpRequired, Unauthenticated
 from web.authentication import WHO_ARE_YOU, authenticate, is_bearer
 from web.client_address import client_address, is_trusted_proxy
@@ -53,6 +54,7 @@ class Gate:
         app.after_request(self.finish)
         app.before_request(self.identify)
         app.before_request(self.pass_guard)
+        app.teardown_request(lambda _: end_request())
 
     def open(self, app: Flask) -> None:
         """The routes are all registered."""
@@ -67,6 +69,7 @@ class Gate:
         peer = environ.get("REMOTE_ADDR")
         behind_proxy = is_trusted_proxy(peer, settings.trusted_proxies)
         state.request_id = _request_id(environ.get("HTTP_X_REQUEST_ID") if behind_proxy else None)
+        begin_request(state.request_id)
         forwarded = environ.get("HTTP_X_FORWARDED_FOR") if behind_proxy else None
         state.address = client_address(peer, forwarded, settings.trusted_proxies)
         state.rate = None
@@ -104,7 +107,7 @@ class Gate:
             # Looking for the token reads the form: only for those who may send one, and only as long as it may be.
             if route.max_bytes is not None:
                 request.max_content_length = route.max_bytes
-            require_token(self._csrf)
+            require_token(self._csrf, self._settings)
         return answer or self._check_step_up(route)
 
     def _check(self, route: Route) -> Any:

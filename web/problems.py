@@ -13,9 +13,12 @@ import psycopg
 import sqlalchemy.exc
 import structlog
 from flask import Flask, Response, g, render_template, request
+from psycopg.errors import ReadOnlySqlTransaction
 from werkzeug.exceptions import HTTPException
 
+from models.engine import CommitUncertain
 from observability.metrics import REFUSALS
+from observability.tracing import current_trace_id
 from services import errors
 from web.csrf import OUT_OF_DATE
 from web.forms.sentences import said
@@ -24,7 +27,9 @@ from web.refusal import audit_refusal
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_SECONDS = 5
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 EXPLAINED = frozenset({403, 409, 410, 422, 503})  # statuses whose service sentence a person should read
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, sqlalchemy.exc.TimeoutError, ReadOnlySqlTransaction)
 log = structlog.get_logger()
 
 # Service error → status and type. The most special first.
@@ -52,7 +57,20 @@ HTTP_DETAILS = {
 }
 UNEXPECTED = "Something went wrong on our side. Nothing was changed. Quote the request id when you report it."
 DATABASE_AWAY = "The database can't be reached or is busy. Nothing was changed or shown. Try again in a moment."
+COMMIT_UNCERTAIN = (
+    "The database went away while this was being stored, so it may be stored or not. "
+    "Look whether it is before you send it again."
+)
 UNSTORABLE = "The request has a value that can't be stored."
+
+
+def send_once() -> None:
+    """Say that this request may be sent again: what it stores is stored once."""
+    g.is_sent_once = True
+
+
+def is_sent_once() -> bool:
+    return g.get("is_sent_once", False) is True
 
 
 class BadRequest(errors.ServiceError):
@@ -80,6 +98,9 @@ def problem(
             "requestId": g.get("request_id"),
             **members,
         }
+        trace_id = current_trace_id()
+        if trace_id is not None:
+            body["traceId"] = trace_id
         answer = Response(orjson.dumps(body), status, mimetype=PROBLEM_JSON)
     answer.headers.extend(headers or {})
     return answer
@@ -92,8 +113,8 @@ def error_page(status: int, detail: str, retry_after: str | None = None, name: s
     shown = said(detail) if status in EXPLAINED else None
     try:
         return render_template(
-            template, status=status, detail=shown, request_id=g.get("request_id"), retry_after=retry_after,
-            asks_password=name == "step-up-required", is_old_form=detail == OUT_OF_DATE,
+            template, status=status, detail=shown, request_id=g.get("request_id"), trace_id=current_trace_id(),
+            retry_after=retry_after, asks_password=name == "step-up-required", is_old_form=detail == OUT_OF_DATE,
         )  # fmt: skip
     except Exception:  # an error page must not fail
         log.exception("error_page_failed")
@@ -159,9 +180,15 @@ def on_http_error(error: HTTPException) -> Response:
 
 
 def on_database_error(error: Exception) -> Response:
-    """A database that is away, busy or restarting is 503 and to be tried again; anything else is our fault."""
+    """A database that is away, busy, restarting or no primary any more is 503 and to be tried again; anything else is
+    our fault."""
+    if isinstance(error, CommitUncertain):
+        log.error("commit_uncertain", exc_info=error)
+        # A client that is told when to send again does, and stores what was stored already a second time.
+        headers = {"Retry-After": str(RETRY_SECONDS)} if request.method in SAFE_METHODS or is_sent_once() else {}
+        return problem(503, COMMIT_UNCERTAIN, name="commit-uncertain", headers=headers)
     cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
-    if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError | sqlalchemy.exc.TimeoutError):
+    if isinstance(cause, AWAY):
         log.error("database_away", exc_info=error)
         return on_service_error(errors.Unavailable(DATABASE_AWAY))
     if isinstance(cause, psycopg.DataError):

@@ -10,6 +10,7 @@ from config import Principal, Settings
 from integrations.redis_store import RedisStore
 from integrations.wakeup import RedisWakeup, Wakeup
 from models.engine import Databases
+from observability.pool_metrics import PoolMetrics
 from services.change_token import ClinicState
 from services.field_encryption import FieldCipher, field_cipher
 from services.quota import Quotas
@@ -37,7 +38,10 @@ class Runtime:
         """Nothing connects yet: a process may be forked afterwards."""
         if databases is None:
             urls = {principal.value: settings.url_for(principal) for principal in WEB_PRINCIPALS}
-            databases = Databases(urls, pool_size=settings.database_pool_size)
+            databases = Databases(
+                urls, pool_size=settings.database_pool_size, anew=lambda name: settings.url_anew(Principal(name)),
+                watch=PoolMetrics,
+            )  # fmt: skip
         store = RedisStore(settings.redis_url.get_secret_value())
         return cls(
             settings=settings,

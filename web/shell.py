@@ -54,7 +54,9 @@ def places(actor: Actor) -> list[Place]:
         (may(Permission.USER_MANAGE), "/users", "badge", gettext("Users")),
         (may(Permission.IMPORT), "/imports", "box", gettext("Imports")),
         (may(Permission.USER_MANAGE), "/rate-limits", "gauge", gettext("Quotas")),
-        (may(Permission.USER_MANAGE), "/access-rules", "warn", gettext("Access rules")),
+        (may(Permission.RULE_READ), "/access-rules", "warn", gettext("Access rules")),
+        (may(Permission.AI_FIGURES), "/ai", "pulse", gettext("Local AI")),
+        (may(Permission.USER_MANAGE), "/backups", "shield", gettext("Backups")),
         (may(Permission.USER_MANAGE), "/system", "pulse", gettext("System")),
         (not is_patient, "/me", "person", gettext("My account")),
     )  # fmt: skip

@@ -13,8 +13,9 @@ PAGES: dict[str, tuple[str, ...]] = {
     "newcomer": ("/password",),
     "doctor": (
         "/", "/patients", "/patients/new?unidentified", PATIENT, f"{PATIENT}/edit", f"{PATIENT}/timeline",
-        f"{PATIENT}/care-team", "/medical-records", "/medical-records/new?patientId={patient}",
-        "/medical-records/new/patient", "/medical-records/new?amendsId={closed}", RECORD, f"{RECORD}/edit",
+        f"{PATIENT}/care-team", f"{PATIENT}/summary", "/medical-records", "/medical-records/new?patientId={patient}",
+        "/medical-records/new/patient", "/cid10/search", "/medical-records/new?amendsId={closed}", RECORD,
+        f"{RECORD}/edit",
         f"{RECORD}/versions", f"{RECORD}/close", f"{RECORD}/inactivate", "/medical-records/{closed}",
         "/medical-records/{closed}/edit", "/medical-records/{inactive}?includeDeleted=true",
         "/medical-records/{inactive}/restore", "/drafts", "/notifications", "/audit", "/emergency-accesses/{grant}",
@@ -30,12 +31,15 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/", "/users", "/users/new", USER, f"{USER}/roles", f"{USER}/tokens/new", "/users/requests/{request}",
         "/rate-limits", "/rate-limits/users/{user}", "/rate-limits/tokens/{token}", "/system",
         "/system/jobs/cleanup.expired", "/system/dead-letters/{letter}", "/imports", "/imports/{job}",
-        "/imports/{running_job}", "/access-rules", "/access-rules?rule=family_name", "/access-rules?rule=at_night",
+        "/imports/{running_job}", "/backups", "/backups/{backup}",
+        "/backups/{failed_backup}", "/backups/{running_backup}",
+        "/access-rules", "/access-rules?rule=family_name", "/access-rules?rule=at_night", "/ai",
         RECORD,
     ),
     "auditor": (
         "/", "/audit", "/emergency-accesses", "/emergency-accesses/{grant}", "/emergency-accesses/{running}",
-        "/access-alerts", "/access-alerts/{alert}",
+        "/access-alerts", "/access-alerts/{alert}", "/access-rules", "/access-rules?rule=at_night",
+        "/audit/alarm", "/ai",
     ),
     "patient": ("/me", "/medical-records"),
 }  # fmt: skip
@@ -62,5 +66,6 @@ NO_PAGE = {
     "/live/form-token": "a word for scripts",
     "/notifications/bell": "a part of every page",
     "/users/requests": "a part of /users",
+    "/ai/questions/<uuid:question_id>": "a part of the form that it was asked from",
     "/users/<uuid:user_id>/link": "a part of the user's page",
 }

@@ -27,7 +27,10 @@ from models import (
 from models.engine import Databases
 from services.allergy_create import NewAllergy, create_allergy
 from services.audit_event import SYSTEM
+from services.audit_findings import note_findings
+from services.audit_report import Report, problem_at
 from services.cleanup_expired import RULES
+from services.demo_cid10 import put_demo_table
 from services.field_encryption import field_cipher
 from services.job_run import finish_run
 from services.job_schedule import CLEANUP
@@ -41,9 +44,11 @@ from services.user_create import create_user
 from services.visit_create import NewVisit, create_visit
 from tests.audit.trail import drain_all
 from tests.factories.alert import make_alert
+from tests.factories.backup import make_backup, make_drill_key
 from tests.factories.cast import Cast, Person, join_team, make_patient, make_person
 from tests.factories.dead_letter import make_dead_letter
 from tests.factories.emergency import make_grant
+from tests.factories.question import make_question
 from tests.web.conftest import PASSWORD
 from tests.web.record_pages import write
 
@@ -68,6 +73,8 @@ class Scene:
         self.colleague = make_person(databases, Role.DOCTOR, "Rosa Dias")  # on the team too
         self.must_change = make_person(databases, Role.RECEPTION, "Nova Na Casa")
         self.ids: dict[str, str] = {}
+        with databases.session(Principal.MIGRATOR) as session:
+            put_demo_table(session)
         self._make_records()
         self._make_visits()
         self._make_emergencies()
@@ -75,6 +82,9 @@ class Scene:
         self._make_users()
         self._make_imports()
         self._make_background_work()
+        self._make_backups()
+        make_question(databases, settings, cast.doctor, self.id("patient"))
+        make_question(databases, settings, cast.nurse, self.id("patient"), is_answered=False)
         drain_all(databases)
 
     def path(self, template: str) -> str:
@@ -233,9 +243,31 @@ class Scene:
             )  # fmt: skip
         self.ids |= {"job": str(done.id), "running_job": str(running.id)}
 
+    def _make_backups(self) -> None:
+        """A good one, one whose drill failed, one that failed and one that is being made."""
+        nothing = {"manifest": None, "name": None, "size": None, "verified_at": None}
+        self.ids |= {
+            "backup": str(make_backup(self.databases, requested_by=self.cast.admin.id, origin="REQUESTED")),
+            "failed_backup": str(
+                make_backup(self.databases, state="FAILED", failure="The store failed: no space left.", **nothing)
+            ),
+            "running_backup": str(
+                make_backup(
+                    self.databases, state="RUNNING", finished_at=None, stage="database", done=40_000_000,
+                    total=100_000_000, **nothing,
+                )
+            ),
+        }  # fmt: skip
+        make_backup(self.databases, state="DONE", verified_at=None, failed_drill="The dump is damaged.")
+        make_drill_key(self.databases)
+
     def _make_background_work(self) -> None:
-        """Work that failed, some of it sent again since, and a timed job that ran twice."""
+        """Work that failed, some of it sent again since, a timed job that ran twice, and a trail found not intact."""
         now = datetime.now(UTC)
+        report = Report()
+        report.add(problem_at("changed", 1_234_567, str(new_id())))
+        with self.databases.session(Principal.WORKER) as session:
+            note_findings(session, report)
         self.ids["letter"] = str(make_dead_letter(self.databases, "mail.send", error="SoftTimeLimitExceeded"))
         make_dead_letter(self.databases, CLEANUP, slot=now, attempts=1_234, error="Error" * 9)
         with self.databases.session(Principal.WORKER) as session:

@@ -118,6 +118,8 @@ for _name, _who, _path, (_reach, _within) in (
     ("staff found", "reception", f"{PATIENT}/care-team", found("reis", "#staff-found", "[type=radio]")),
     ("users found", "admin", "/users", found("helena", "#found", "li")),
     ("no user found", "admin", "/users", found("zyxwv", "#found", ".empty")),
+    ("codes as a page", "doctor", "/cid10/search", found("não especificada", "main", ".codes-found")),
+    ("no code as a page", "doctor", "/cid10/search", found("zyxwv", "main", ".empty")),
     ("patients to write about", "doctor", f"{NEW}/patient", found("maria aparecida {word}", "main", "li")),
 ):  # fmt: skip
     STATES[_name] = State(_who, _path, _reach, _within)
@@ -130,6 +132,17 @@ def combobox_open(page: Page, scene: Scene) -> None:
     expect(page.get_by_role("option").and_(page.locator("li")).first).to_be_visible()
     search.press("ArrowDown")
     expect(page.locator("[role=option][aria-selected=true]")).to_be_visible()
+
+
+@state("doctor", f"{NEW}?patientId={{patient}}", "#record-form .combobox, #cid10Codes-notes")
+def codes_found_and_odd(page: Page, scene: Scene) -> None:
+    page.locator("#cid10Codes").fill("N40")  # for men
+    search = page.locator("#cid10-search")
+    search.press_sequentially("infec")
+    expect(page.locator("#cid10-options [role=option]").first).to_be_visible()
+    search.press("ArrowDown")
+    expect(page.locator("#cid10-options [aria-selected=true]")).to_be_visible()
+    expect(page.locator("#cid10Codes-notes .caution").first).to_be_visible()
 
 
 @state("doctor", f"{NEW}?patientId={{patient}}", "#draft-state")

@@ -82,7 +82,7 @@ def open_at(page: Page, path: str, status: int = 200) -> None:
     answer = page.goto(path)
     assert answer is not None
     assert (answer.status, urlsplit(page.url).path) == (status, urlsplit(path).path), path
-    expect(page.locator("h1").first).to_be_visible()
+    expect(page.locator("h1").first).to_be_visible(timeout=30_000)  # what is loaded may be long in the making
 
 
 @pytest.mark.parametrize("who", PAGES)

@@ -140,6 +140,19 @@ def test_what_came_back_wrong_takes_the_place_of_the_page_and_can_be_sent_withou
         assert page.title().startswith("Corrigir a identificação")
 
 
+def test_a_message_that_comes_while_a_button_is_pressed_does_not_push_it_away(
+    open_as: OpenAs, patient_id: uuid.UUID
+) -> None:
+    page = open_as("doctor", f"/patients/{patient_id}/edit")
+    page.get_by_label("CPF").fill("11111111111")
+    page.get_by_role("button", name="Salvar", exact=True).hover()
+    with page.expect_response("**/patients/check"):
+        page.mouse.down()
+    page.wait_for_timeout(300)  # as long as a person presses
+    page.mouse.up()
+    expect(page.locator("#form-errors")).to_contain_text("CPF")
+
+
 def test_a_refusal_is_said_in_the_dialog_that_hides_the_page(
     open_as: OpenAs, site: LiveServer, databases: Databases, cast: Cast, patient_id: uuid.UUID
 ) -> None:

@@ -15,6 +15,7 @@ ELSEWHERE: set[tuple[str, str]] = set()
 # users
 # Columns:     doc doc2 nur nur2 rec adm aud pat str anon
 ADMIN_LIST = row("403 403 403 403 403 200 403 403 403 401")
+ADMIN_LIST_ACT = row("403 403 403 403 403 303 403 403 403 401")
 ADMIN_PAGE = row("403 403 403 403 403 200 403 403 403 401", "403 403 403 403 403 404 403 403 403 401")
 ADMIN_ACT = row("403 403 403 403 403 303 403 403 403 401", "403 403 403 403 403 404 403 403 403 401")
 # The matrix's sessions typed no password again, so an administrator is sent to do so first, whatever the object;
@@ -77,7 +78,10 @@ PAGES |= {
     ("GET", LETTER): ADMIN_PAGE,
     ("POST", f"{LETTER}/retry"): ADMIN_ACT,
     ("POST", f"{LETTER}/dismiss"): ADMIN_ACT,
-    ("GET", "/access-rules"): ADMIN_LIST,
+    ("GET", "/backups"): ADMIN_LIST,
+    ("POST", "/backups"): ADMIN_LIST_ACT,
+    ("GET", "/backups/<uuid:backup_id>"): ADMIN_PAGE,
+    ("GET", "/access-rules"): row("403 403 403 403 403 200 200 403 403 401"),
     ("POST", "/access-rules"): row("403 403 403 403 403 303 403 403 403 401"),
     ("GET", "/rate-limits"): ADMIN_LIST,
     ("GET", "/rate-limits/users/<uuid:user_id>"): ADMIN_PAGE,
@@ -99,6 +103,7 @@ FORMS |= {
     ("POST", "/rate-limits/tokens/<uuid:token_id>"): lambda ids: {"requests": "", "per": "minute"},
     ("POST", f"{LETTER}/retry"): lambda ids: {},
     ("POST", f"{LETTER}/dismiss"): lambda ids: REASON,
+    ("POST", "/backups"): lambda ids: {},
     ("POST", "/imports"): lambda ids: {"format": "auto"},
     ("POST", "/imports/<uuid:job_id>/cancel"): lambda ids: {},
     ("POST", "/imports/<uuid:job_id>/retry"): lambda ids: {},

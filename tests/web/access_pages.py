@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from tests.web import (
     access_administration,
+    access_ai,
     access_patients,
     access_records,
     access_trail,
@@ -21,7 +22,7 @@ from tests.web.access_table import Expected, row
 Ids = dict[str, uuid.UUID]
 FormOf = Callable[[Ids], dict[str, str]]
 
-GROUPS = (access_visits, access_records, access_patients, access_trail, access_administration)
+GROUPS = (access_visits, access_records, access_patients, access_trail, access_administration, access_ai)
 EVERYBODY = row("200 200 200 200 200 200 200 200 200 401")
 
 PAGES: dict[tuple[str, str], Expected] = {

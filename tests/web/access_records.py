@@ -77,6 +77,8 @@ PAGES |= {
     ("POST", "/medical-records/<uuid:record_id>/merge"): row(
         "303 403 303 403 403 403 403 403 403 401", "404 404 404 404 403 403 403 403 403 401"
     ),
+    ("GET", "/cid10/search"): _WRITERS,
+    ("POST", "/cid10/search"): _WRITERS,
     ("GET", "/drafts"): _WRITERS,
     ("POST", "/drafts"): row("200 200 200 200 403 403 403 403 403 401", "404 404 404 404 403 403 403 403 403 401"),
 }
@@ -84,6 +86,7 @@ FORMS |= {
     ("POST", "/medical-records/new"): lambda ids: {"patientId": str(ids["patient_id"]), "title": "Consulta"},
     ("POST", "/medical-records/new/patient"): lambda _: {"q": "zeca"},
     ("POST", "/medical-records/new/chosen"): lambda ids: {"patientId": str(ids["patient_id"])},
+    ("POST", "/cid10/search"): lambda _: {"q": "gripe"},
     ("POST", "/medical-records/check"): lambda _: {"_field": "title", "title": "Consulta"},
     ("POST", "/medical-records/<uuid:record_id>/edit"): lambda _: {"version": "1", "notes": "n"},
     ("POST", "/medical-records/<uuid:record_id>/merge"): lambda _: {"version": "1", "theirs": "1", "priority": "HIGH"},

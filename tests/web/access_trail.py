@@ -11,6 +11,7 @@ GLASS = "/patients/<uuid:patient_id>/break-glass"
 GRANT = "/emergency-accesses/<uuid:grant_id>"
 ALERT = "/access-alerts/<uuid:alert_id>"
 AUDITORS = row("403 403 403 403 403 403 200 403 403 401")
+NOTHING_TO_NOTE = row("403 403 403 403 403 403 404 403 403 401")
 STAFF = row("200 200 200 200 200 200 200 403 403 401")
 
 # Columns:        doc doc2 nur nur2 rec adm aud pat str anon
@@ -41,6 +42,9 @@ PAGES: dict[tuple[str, str], Expected] = {
     ("POST", f"{ALERT}/review"): row(
         "403 403 403 403 403 403 303 403 403 401", "403 403 403 403 403 403 404 403 403 401"
     ),
+    # the trail of the scene is intact: there is nothing to take note of
+    ("GET", "/audit/alarm"): NOTHING_TO_NOTE,
+    ("POST", "/audit/alarm"): NOTHING_TO_NOTE,
     ("GET", "/me/access-receipt"): row("403 403 403 403 403 403 403 200 200 401"),
     ("GET", "/me"): row("200 200 200 200 200 200 200 200 200 401"),
 }
@@ -52,6 +56,7 @@ FORMS: dict[tuple[str, str], Callable[[dict[str, uuid.UUID]], dict[str, str]]] =
     ("POST", "/notifications/<uuid:notification_id>/read"): lambda ids: {},
     # as many as the scene's alert counts
     ("POST", f"{ALERT}/review"): lambda ids: {"verdict": "FALSE_ALARM", "note": "", "count": "43"},
+    ("POST", "/audit/alarm"): lambda ids: {"note": "Um teste"},
     ("POST", "/audit/people"): lambda ids: {"q": "ana"},
     ("POST", "/audit/export"): lambda ids: {"format": "csv", "entityId": str(ids["patient_id"])},
 }

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import Principal, Settings
-from embedded.serving import web_command, web_environment
+from embedded.serving import WEB_WORKERS, metrics_environment, web_command
+from tests.telling import telling
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 40.0
@@ -49,9 +50,11 @@ class LiveServer:
 
 @contextmanager
 def live_server(
-    settings: Settings, folder: Path, *, port: int | None = None, **variables: str
-) -> Iterator[LiveServer]:
-    """Start it on a free port, or on ``port`` again, with two processes; end it, and what it started, afterwards."""
+    settings: Settings, folder: Path, *, port: int | None = None, workers: int = WEB_WORKERS, drain: float = 0,
+    **variables: str,
+) -> Iterator[LiveServer]:  # fmt: skip
+    """Start it on a free port, or on ``port`` again, with ``workers`` processes; end it, and what it started,
+    afterwards. ``drain``: seconds that it goes on after SIGTERM."""
     if port is None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
@@ -72,8 +75,8 @@ def live_server(
     log = folder / f"web-{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            web_command(host="127.0.0.1", port=port),
-            env=web_environment(environment, folder / f"metrics-{port}"),
+            web_command(host="127.0.0.1", port=port, workers=workers, drain=drain),
+            env=metrics_environment(environment, folder / f"metrics-{port}"),
             cwd=ROOT,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -89,6 +92,7 @@ def live_server(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+    assert not list(telling(log.read_text(errors="replace")))
 
 
 def wait_until_ready(server: LiveServer) -> None:

@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import select, text
 
 from config import Principal
-from models import AccessAlert, AuditOutbox, SettingVersion
+from models import AccessAlert, AccessWatchBehind, AuditOutbox, SettingVersion
 from models.engine import Databases
 from models.user import Role
 from services.access_rules import RULES, RuleKey, rules_in_force, setting_key
@@ -229,8 +229,10 @@ def test_setting_a_rule_asks_for_the_password(
 def test_every_rule_is_shown_and_has_a_form_but_the_one_that_is_fixed(admin: Browser, as_shipped: None) -> None:
     page = admin.get("/access-rules").get_data(as_text=True)
     for key, rule in RULES.items():
-        assert (f"?rule={key.value}" in page) is not rule.is_fixed
-        assert admin.get(f"/access-rules?rule={key.value}").status_code == (404 if rule.is_fixed else 200)
+        assert f"?rule={key.value}" in page
+        shown = admin.get(f"/access-rules?rule={key.value}")
+        assert shown.status_code == 200
+        assert ('name="reason"' in shown.get_data(as_text=True)) is not rule.is_fixed
     assert "10 pacientes entre 22:00 e 6:00" in page
     assert admin.get("/access-rules?rule=nothing").status_code == 404
 
@@ -253,6 +255,38 @@ def test_a_rule_is_changed_with_a_reason_kept_as_a_version_and_audited(
     off = {name: value for name, value in NIGHT.items() if name != "isOn"} | {"version": "1"}
     assert change(admin, **off, reason="sem plantão")[0] == 303
     assert [each.value["isOn"] for each in versions(databases, RuleKey.AT_NIGHT)] == [True, False]
+
+
+def test_auditors_see_the_rules_and_their_versions_and_change_nothing(
+    admin: Browser, browser_of: BrowserOf, databases: Databases, cast: Cast, as_shipped: None
+) -> None:
+    assert change(admin, **NIGHT, reason="plantão mais curto")[0] == 303
+    auditor = browser_of(cast.auditor)
+    page = auditor.get("/access-rules").get_data(as_text=True)
+    assert "5 pacientes entre 20:00 e 7:00" in page and "Ver<span" in page and "Alterar" not in page
+    assert all(f"?rule={key.value}" in page for key in RULES)
+    assert 'href="/access-rules"' in auditor.get("/").get_data(as_text=True)
+    one = auditor.get("/access-rules?rule=at_night").get_data(as_text=True)
+    assert "plantão mais curto" in one and cast.admin.actor.name in one and 'name="reason"' not in one
+    assert "Ninguém muda esta regra" in auditor.get("/access-rules?rule=rules_changed").get_data(as_text=True)
+    refused = auditor.post("/access-rules", NIGHT | {"version": "1", "reason": "sem plantão"}, form="/")
+    assert refused.status_code == 403
+    assert len(versions(databases, RuleKey.AT_NIGHT)) == 1
+
+
+def test_a_rule_that_is_behind_is_said_where_the_rules_are(
+    browser_of: BrowserOf, databases: Databases, cast: Cast
+) -> None:
+    behind = AccessWatchBehind(rule="exports", sequence=0)
+    with databases.session(Principal.WORKER) as session:
+        session.add(behind)
+    try:
+        page = browser_of(cast.auditor).get("/access-rules").get_data(as_text=True)
+    finally:
+        with databases.session(Principal.WORKER) as session:
+            session.delete(behind)
+    assert page.count("Esta regra falhou e está atrasada") == 1
+    assert "está atrasada" not in browser_of(cast.auditor).get("/access-rules").get_data(as_text=True)
 
 
 def test_two_who_change_a_rule_at_once_do_not_overwrite_each_other(

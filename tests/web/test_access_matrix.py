@@ -20,9 +20,11 @@ from models.engine import Databases
 from services.field_encryption import field_cipher
 from services.record_create import NewRecord, create_record
 from tests.factories.alert import make_alert
+from tests.factories.backup import make_backup
 from tests.factories.cast import Cast, join_team, make_patient, make_person
 from tests.factories.dead_letter import make_dead_letter
 from tests.factories.emergency import make_grant
+from tests.factories.question import make_question
 from tests.web.access_table import ACTORS, SESSION_ONLY, TABLE
 from web.guards import route_table
 
@@ -50,9 +52,14 @@ def test_security_19_every_guarded_route_has_an_expectation(app: Flask) -> None:
 class Scene:
     """Objects of a patient like the cast's, made anew for each case so that no case needs another's leftovers."""
 
-    def __init__(self, databases: Databases, settings: Settings, cast: Cast, *, joins: bool = False) -> None:
-        """``joins``: the colleague is on the patient's care team."""
-        self.databases, self.settings, self.cast, self.joins = databases, settings, cast, joins
+    def __init__(
+        self, databases: Databases, settings: Settings, cast: Cast, *,
+        joins: bool = False, asks: bool = False, is_read: bool = False,
+    ) -> None:
+        """``joins``: the colleague is on the patient's care team; ``asks``: the doctor asked the local model;
+        ``is_read``: the team's own patient has a record."""
+        self.databases, self.settings, self.cast = databases, settings, cast
+        self.joins, self.asks, self.is_read = joins, asks, is_read
         self._made: dict[str, uuid.UUID] | None = None
 
     def ids(self) -> dict[str, uuid.UUID]:
@@ -90,18 +97,23 @@ class Scene:
             session.add(notice)
         colleague = make_person(databases, cast.nurse.actor.role, "Colega")
         own = self.patient_with_team()
+        if self.is_read:
+            with databases.session(Principal.STAFF) as session:
+                new = NewRecord(own, {"title": "Consulta", "diagnosis": "Cefaleia em salvas"})
+                create_record(session, cast.doctor.actor, field_cipher(self.settings), new)
         for each in (patient, own) if self.joins else ():
             join_team(databases, each, colleague.id)
         with databases.session(Principal.STAFF) as session:
             job = ImportJob(state="RUNNING", format="csv", source_digest=b"x")
             session.add(job)
             token = session.scalars(select(ApiToken.id).where(ApiToken.user_id == colleague.id)).one()
-        return {
+        asked = {"question_id": make_question(databases, self.settings, cast.doctor, patient)} if self.asks else {}
+        return asked | {
             "record_id": record, "patient_id": patient, "visit_id": visit.id, "user_id": colleague.id,
             "request_id": colleague.id,  # of a role: behind the password typed again, so none is needed
             "other": other, "team_patient": own, "grant_id": grant, "notification_id": notice.id,
             "job_id": job.id, "token_id": token, "letter_id": make_dead_letter(databases),
-            "alert_id": make_alert(databases, cast.doctor2),
+            "backup_id": make_backup(databases), "alert_id": make_alert(databases, cast.doctor2),
         }  # fmt: skip
 
     def patient_with_team(self) -> uuid.UUID:

@@ -19,8 +19,11 @@ from config import Principal, Settings
 from models import Draft
 from models.engine import Databases
 from services.audit_event import UNAUDITED
+from services.field_encryption import field_cipher
+from services.record_create import NewRecord, create_record
 from tests.factories.browser_session import open_session
 from tests.factories.cast import Cast
+from tests.factories.question import make_question
 from tests.servers import DatabaseServer
 from tests.web.access_pages import PAGES
 from tests.web.access_table import ACTORS, TABLE, Expected
@@ -37,7 +40,7 @@ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERR
 CREATE TRIGGER outbox_is_full BEFORE INSERT ON audit_outbox FOR EACH STATEMENT EXECUTE FUNCTION outbox_is_full()
 """
 SAID = "a trilha de auditoria não pode ser escrita"
-OF_A_PATIENT = ("Conceição", "Ávila", "João Estranho", "Zeca Efêmero", "Alguém", "Cefaleia")
+OF_A_PATIENT = ("Ávila", "João Estranho", "Zeca Efêmero", "Alguém", "Cefaleia")
 NOBODY = "anonymous"
 EVERYBODY = frozenset(ACTORS)
 OFFICE = frozenset({"admin"})
@@ -60,6 +63,7 @@ SHOWS_NO_PATIENT: dict[tuple[str, str], frozenset[str]] = {
         [
             ("GET", "/patients/new"), ("GET", "/visits/new"), ("GET", "/medical-records/new/patient"),
             ("POST", "/patients/check"), ("POST", "/medical-records/check"), ("POST", "/drafts"),
+            ("GET", "/cid10/search"), ("POST", "/cid10/search"),
             ("GET", "/medical-records/<uuid:record_id>/close"), ("GET", "/medical-records/<uuid:record_id>/inactivate"),
             ("POST", "/staff"),
         ],
@@ -71,13 +75,20 @@ SHOWS_NO_PATIENT: dict[tuple[str, str], frozenset[str]] = {
     **dict.fromkeys(
         [
             ("GET", "/imports"), ("GET", "/imports/<uuid:job_id>"), ("GET", "/rate-limits"), ("GET", "/system"),
+            ("GET", "/backups"), ("GET", "/backups/<uuid:backup_id>"),
             ("GET", "/system/jobs/<job>"), ("GET", "/system/dead-letters/<uuid:letter_id>"),
-            ("GET", "/access-rules"),
             ("GET", "/rate-limits/tokens/<uuid:token_id>"), ("GET", "/rate-limits/users/<uuid:user_id>"),
             ("GET", "/users/<uuid:user_id>/link"), ("GET", "/users/new"), ("GET", "/users/requests"),
         ],
         OFFICE,
     ),
+    ("GET", "/access-rules"): OFFICE | {"auditor"},
+    # nobody but the doctor asked the local model; the answer is there already, and nobody refused
+    ("GET", "/patients/<uuid:patient_id>/summary"): EVERYBODY - {"doctor"},
+    ("POST", "/ai/questions/<uuid:question_id>/cancel"): EVERYBODY,
+    ("GET", "/ai/questions/<uuid:question_id>"): EVERYBODY,  # where it leads to is tried by itself
+    ("POST", "/patients/<uuid:patient_id>/ai-refusal/end"): EVERYBODY,
+    ("GET", "/ai"): OFFICE | {"auditor"},
 }  # fmt: skip
 # Refused for another reason than the outbox: nobody asked for the role, and the form is not complete.
 REFUSED = {
@@ -99,6 +110,12 @@ DRAFTS = {("GET", "/drafts/<uuid:draft_id>"), ("POST", "/drafts/<uuid:draft_id>/
 TO_JOIN = {("POST", "/api/patients/<uuid:patient_id>/care-team"), ("POST", "/patients/<uuid:patient_id>/care-team")}
 
 
+# What a patient does about their own record.
+THEIR_OWN = {
+    ("POST", "/patients/<uuid:patient_id>/ai-refusal"), ("POST", "/patients/<uuid:patient_id>/ai-refusal/end"),
+}  # fmt: skip
+
+
 def test_every_guarded_route_is_tried_or_named(app: Flask) -> None:
     routes = guarded_routes(app, is_api=True) | guarded_routes(app, is_api=False)
     assert routes - set(TABLE) - set(PAGES) - DRAFTS == NOT_TRIED
@@ -116,7 +133,11 @@ def ids(databases: Databases, settings: Settings, cast: Cast) -> dict[str, uuid.
             expires_at=datetime.now(UTC) + timedelta(days=1),
         )  # fmt: skip
         session.add(draft)
-    return made | {"patient_id": made["team_patient"], "draft_id": draft.id, "to_join": scene.patient_with_team()}
+        new = NewRecord(made["team_patient"], {"title": "Consulta", "diagnosis": "Cefaleia"})
+        create_record(session, cast.doctor.actor, field_cipher(settings), new)
+    asked = {"question_id": make_question(databases, settings, cast.doctor, made["team_patient"])}
+    others = {"draft_id": draft.id, "to_join": scene.patient_with_team(), "own": made["patient_id"]}
+    return made | asked | others | {"patient_id": made["team_patient"]}
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +169,7 @@ ASKED_BY_NOBODY = {
     ("POST", "/patients/<uuid:patient_id>/restore"),
     ("POST", "/patients/<uuid:patient_id>/care-team/<uuid:user_id>/remove"),
     ("POST", "/users/<uuid:user_id>/enable"), ("POST", "/imports"), ("POST", "/imports/<uuid:job_id>/retry"),
+    ("GET", "/audit/alarm"), ("POST", "/audit/alarm"),  # the trail is intact
 }  # fmt: skip
 
 
@@ -157,6 +179,8 @@ def test_only_named_routes_are_asked_by_nobody() -> None:
 
 
 def objects(key: tuple[str, str], ids: dict[str, uuid.UUID]) -> dict[str, uuid.UUID]:
+    if key in THEIR_OWN:
+        return ids | {"patient_id": ids["own"]}
     return ids | {"patient_id": ids["to_join"]} if key in TO_JOIN else ids
 
 

@@ -14,13 +14,14 @@ import redis
 from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, text, update
 
 from config import Principal
+from integrations.broker import Publisher
 from models import AuditOutbox, DeadLetter, JobRun
 from models.engine import Databases
 from services.dead_letter_dismiss import dismiss_dead_letter
-from services.dead_letter_list import count_open, get_dead_letter, list_dead_letters
+from services.dead_letter_list import get_dead_letter, list_dead_letters
 from services.dead_letter_retry import retry_dead_letter
 from services.errors import Conflict, Forbidden, Invalid, NotFound
 from services.job_run import begin_again, claim_slot, finish_run
@@ -110,7 +111,7 @@ def test_trying_again_sends_the_work_as_it_was_and_success_takes_it_away(
     assert row(databases, letter).attempts == 2
 
 
-def test_without_redis_nothing_is_sent_and_nothing_changed(
+def test_without_redis_the_work_stays_to_be_sent_once_more(
     make_own_app: MakeApp, databases: Databases, cast: Cast
 ) -> None:
     letter = make_dead_letter(databases)
@@ -118,8 +119,41 @@ def test_without_redis_nothing_is_sent_and_nothing_changed(
     answer = admin.post(f"/system/dead-letters/{letter}/retry", form="/system")
     assert answer.status_code == 503
     assert "O Redis não responde" in answer.get_data(as_text=True)
+    assert row(databases, letter).resolved_at is None
+    assert acts(databases, letter) == [("dead_letter.retry", cast.admin.id)], "it was asked for"
+    assert f"/system/dead-letters/{letter}/retry" in admin.get("/system").get_data(as_text=True)
+
+
+def test_nothing_is_sent_before_its_event_is_committed(
+    app: Flask, admin: Browser, databases: Databases, sent: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter = make_dead_letter(databases)
+    seen: list[list[tuple[str, Any]]] = []
+    send = Publisher.send
+
+    def look_first(self: Publisher, task: str, **arguments: Any) -> None:
+        seen.append(acts(databases, letter))  # of another connection, so what is committed
+        send(self, task, **arguments)
+
+    monkeypatch.setattr(Publisher, "send", look_first)
+    admin.post(f"/system/dead-letters/{letter}/retry", form="/system")
+    assert [[action for action, _ in each] for each in seen] == [["dead_letter.retry"]]
+    assert sent.llen("default") == 1
+
+
+def test_what_can_not_be_written_down_is_not_sent(
+    admin: Browser, databases: Databases, sent: redis.Redis
+) -> None:
+    letter = make_dead_letter(databases)
+    with databases.session(Principal.MIGRATOR) as session:
+        session.execute(text("REVOKE INSERT ON audit_outbox FROM sigilo_staff"))
+    try:
+        assert admin.post(f"/system/dead-letters/{letter}/retry", form="/system").status_code == 503
+    finally:
+        with databases.session(Principal.MIGRATOR) as session:
+            session.execute(text("GRANT INSERT ON audit_outbox TO sigilo_staff"))
+    assert sent.llen("default") == 0
     assert row(databases, letter).retried_at is None
-    assert acts(databases, letter) == []
 
 
 def test_dismissing_wants_a_reason_which_stays_with_the_row(
@@ -173,8 +207,6 @@ def test_what_is_open_is_counted_for_prometheus(app: Flask, databases: Databases
     with databases.session(Principal.WORKER) as session:
         first = session.scalars(select(DeadLetter.id).limit(1)).one()
         session.execute(update(DeadLetter).where(DeadLetter.id == first).values(resolved_at=SLOT))
-    assert count_open(databases) == 2
-    assert count_open(Databases(dict.fromkeys(Principal, "postgresql://nobody@127.0.0.1:1/none"))) is None
     body = Browser(app, "127.0.0.1").client.get("/metrics").get_data(as_text=True)
     gauges = {each.name: each.samples for each in text_string_to_metric_families(body)}
     assert [sample.value for sample in gauges["sigilo_dead_letters_open"]] == [2.0]

@@ -54,7 +54,7 @@ def test_every_rule_of_the_application_is_in_the_table(app: Flask) -> None:
     assert {route.endpoint for route in table.values() if not route.guard.signed_in} == OPEN
     counted = {route.endpoint: route.limit for route in table.values() if route.guard.signed_in}
     assert {endpoint for endpoint, limit in counted.items() if limit is not Limit.STANDARD} == {
-        "drafts.save", "live.form_token", "live.token", "step_up.confirm",
+        "ai_question.look", "ai_summary.card", "drafts.save", "live.form_token", "live.token", "step_up.confirm",
     }  # fmt: skip
     assert counted["live.token"] is Limit.LIVE
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -14,10 +16,11 @@ from sqlalchemy import text
 
 from config import Principal, Settings
 from migrations.run import head
+from models.advisory_locks import SCHEDULER
 from models.engine import Databases
-from observability.metrics import forget_dead_processes
-from services.health import SCHEDULER_LOCK, check_background, check_database
-from tasks.leadership import LOCK
+from models.raw_connection import RawConnection
+from observability.exposition import forget_dead_processes
+from services.health import check_background, check_database
 from tests.factories.cast import Cast
 from tests.web.conftest import Browser, MakeApp
 from tests.web.live_server import live_server
@@ -36,10 +39,6 @@ def nowhere(make_own_app: MakeApp) -> FlaskClient:
 
 def test_the_schema_expected_is_the_newest_migration() -> None:
     assert head() == REVISION
-
-
-def test_the_schedulers_lock_is_the_one_looked_for() -> None:
-    assert SCHEDULER_LOCK == LOCK
 
 
 def test_ready_says_what_it_needs(app: Flask) -> None:
@@ -77,8 +76,8 @@ def test_another_schema_is_not_ready(fresh_databases: Databases) -> None:
     assert "sigilo db upgrade" in str(finding.note)
 
 
-def test_the_worker_is_judged_by_how_long_events_wait(fresh_databases: Databases, cast: Cast) -> None:
-    assert check_background(fresh_databases)["worker"].status == "ok"
+def test_the_trail_is_judged_by_how_long_events_wait(fresh_databases: Databases, cast: Cast) -> None:
+    assert check_background(fresh_databases)["trail"].status == "ok"
     for seconds, status in ((5, "ok"), (30, "degraded"), (120, "down")):
         with fresh_databases.session(Principal.WORKER) as session:
             session.execute(text("DELETE FROM audit_outbox"))
@@ -89,15 +88,15 @@ def test_the_worker_is_judged_by_how_long_events_wait(fresh_databases: Databases
                 ),
                 {"s": seconds},
             )
-        assert check_background(fresh_databases)["worker"].status == status
+        assert check_background(fresh_databases)["trail"].status == status
 
 
 def test_the_scheduler_is_judged_by_its_lock(fresh_databases: Databases) -> None:
     assert check_background(fresh_databases)["scheduler"].status == "down"
     with fresh_databases.autocommit(Principal.WORKER) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", (SCHEDULER_LOCK,))
+        connection.execute("SELECT pg_advisory_lock(%s)", (SCHEDULER,))
         assert check_background(fresh_databases)["scheduler"].status == "ok"
-        connection.execute("SELECT pg_advisory_unlock(%s)", (SCHEDULER_LOCK,))
+        connection.execute("SELECT pg_advisory_unlock(%s)", (SCHEDULER,))
 
 
 def test_health_needs_no_login_and_is_kept_for_a_second(app: Flask) -> None:
@@ -105,7 +104,8 @@ def test_health_needs_no_login_and_is_kept_for_a_second(app: Flask) -> None:
     first = client.get("/api/health").get_json()["dependencies"]["database"]
     second = client.get("/api/health").get_json()["dependencies"]["database"]
     assert first == second, "the very same measurement"
-    assert set(client.get("/api/health").get_json()["dependencies"]) == {"database", "redis", "worker", "scheduler"}
+    parts = set(client.get("/api/health").get_json()["dependencies"])
+    assert parts == {"database", "redis", "worker", "trail", "scheduler", "backups"}
 
 
 def test_an_act_without_a_database_is_503_and_shows_nothing(nowhere: FlaskClient, cast: Cast) -> None:
@@ -139,6 +139,26 @@ def test_metrics_are_by_route_and_for_allowed_networks(make_own_app: MakeApp, ca
     assert outside.get("/metrics").status_code == 403
     for token, status in (("a token of Prometheus", 200), ("another", 403), ("", 403)):
         assert outside.get("/metrics", headers={"Authorization": f"Bearer {token}"}).status_code == status
+
+
+def test_metrics_of_a_database_that_is_away_cost_one_attempt(
+    nowhere: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+    connect = RawConnection.connect
+
+    def counted(url: str, **options: Any) -> RawConnection:
+        tried.append(url)
+        return connect(url, **options)
+
+    monkeypatch.setattr(RawConnection, "connect", counted)
+    body = nowhere.get("/metrics", environ_overrides={"REMOTE_ADDR": "127.0.0.1"}).get_data(as_text=True)
+    assert tried == [NOWHERE], "three of five seconds each are more than Prometheus waits"
+    values = {each.name: [sample.value for sample in each.samples] for each in text_string_to_metric_families(body)}
+    for name in ("dead_letters_open", "backup_failed", "wal_archive_waiting_bytes", "patients"):
+        assert [math.isnan(value) for value in values[f"sigilo_{name}"]] == [True], name
+    for name in ("visits", "job_run_failed", "queue_depth"):  # Redis is away too
+        assert values[f"sigilo_{name}"] == [], name
 
 
 def test_metrics_of_all_processes_add_up(settings: Settings, home: Path, cast: Cast) -> None:

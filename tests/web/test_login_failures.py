@@ -15,7 +15,7 @@ from config import Principal, Settings
 from models.engine import Databases
 from services.audit_event import SYSTEM
 from services.field_encryption import field_cipher
-from services.login_failures import account_key
+from services.login_failures import account_keys
 from services.password import needs_rehash, verify_password
 from services.user_disable import disable_user
 from tests.web.account_rows import MakeLogin, change, events_of, rows
@@ -104,7 +104,7 @@ def test_security_12_the_lock_ends_and_success_clears_the_count(
     for _ in range(10):
         Browser(app).sign_in(Login(login.email, "a wrong password"))
     assert Browser(app).sign_in(login).status_code == 429
-    key = account_key(settings, login.email)
+    key = account_keys(settings, login.email)[0]
     change(databases, "UPDATE login_failures SET locked_until = now() WHERE key = :k", k=key)
     assert Browser(app).sign_in(login).status_code == 303
     assert rows(databases, "SELECT 1 FROM login_failures WHERE key = :k", k=key) == []

@@ -28,7 +28,7 @@ def texts() -> set[str]:
     """Every text that a page or view asks to be translated, and every sentence of a service."""
     found = set()
     for folder, methods in (
-        ("web", [("**.py", SENTENCES)]), ("services", [("**.py", SENTENCES)]),
+        *((package, [("**.py", SENTENCES)]) for package in ("web", "services", "backups", "integrations")),
         ("templates", [("**.html", "jinja2"), ("**.txt", "jinja2")]),
     ):  # fmt: skip
         for _, _, message, _, _ in extract_from_dir(ROOT / folder, methods):

@@ -4,72 +4,20 @@ from __future__ import annotations
 
 import re
 import uuid
-from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from flask import Flask
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text
 
-from config import Principal, Settings
+from config import Principal
 from models import Allergy, CareTeamMember, MedicalRecord, Visit
-from models.engine import Databases
 from models.user import Role
-from services.audit_findings import note_findings
-from services.audit_report import Report, problem_at
 from services.break_glass import break_glass
-from services.field_encryption import field_cipher
 from services.visit_call import call_visit
-from services.visit_create import NewVisit, create_visit
-from tests.factories.browser_session import open_session
-from tests.factories.cast import Cast, Person, join_team, make_patient, make_person
+from tests.factories.cast import join_team, make_patient, make_person
 from tests.services.test_query_counts import statements_sent
-from tests.web.conftest import Browser
+from tests.web.worklist_room import REASON, Room, room
 
-REASON = "Dor no peito ao subir escada"
-
-
-class Room:
-    """People with browsers, and patients who wait."""
-
-    def __init__(self, app: Flask, databases: Databases, settings: Settings, cast: Cast) -> None:
-        self.app, self.databases, self.settings, self.cast = app, databases, settings, cast
-        self.cipher = field_cipher(settings)
-
-    def browser(self, person: Person) -> Browser:
-        made = Browser(self.app)
-        made.client.set_cookie("sigilo", open_session(self.databases, person), domain="localhost")
-        return made
-
-    def page(self, name: str, path: str = "/") -> str:
-        answer = self.browser(self.cast.people[name]).get(path)
-        assert answer.status_code == 200, answer.get_data(as_text=True)[:300]
-        return answer.get_data(as_text=True)
-
-    def arrive(self, name: str = "Zélia da Sala", *, minutes: int = 0, team: bool = False, **values: object) -> Visit:
-        patient_id = make_patient(self.databases, self.settings, name, birth_date=date(1980, 5, 4), sex="FEMALE")
-        if team:
-            join_team(self.databases, patient_id, self.cast.nurse.id)
-        with self.databases.session(Principal.STAFF) as session:
-            new = NewVisit(patient_id, **({"reason": REASON, "priority": "NORMAL"} | values))  # type: ignore[arg-type]
-            visit = create_visit(session, self.cast.reception.actor, self.cipher, new)[0]
-            visit.arrived_at = datetime.now(UTC) - timedelta(minutes=minutes)
-        return visit
-
-    def visit(self, visit_id: uuid.UUID) -> Visit:
-        with self.databases.session(Principal.STAFF) as session:
-            return session.get_one(Visit, visit_id)
-
-
-@pytest.fixture
-def room(app: Flask, databases: Databases, settings: Settings, cast: Cast) -> Room:
-    """Nobody else waits."""
-    with databases.session(Principal.STAFF) as session:
-        session.execute(
-            update(Visit).where(Visit.status.in_(["WAITING", "IN_CARE"])).values(
-                status="DONE", closed_at=datetime.now(UTC)
-            )
-        )  # fmt: skip
-    return Room(app, databases, settings, cast)
+__all__ = ["room"]
 
 
 def row_of(page: str, visit_id: uuid.UUID) -> str:
@@ -281,22 +229,6 @@ def test_a_nurse_outside_the_team_is_told_how_to_get_in(room: Room) -> None:
     answer = room.browser(room.cast.nurse).get(f"/visits/{visit.id}/triage")
     assert answer.status_code == 403
     assert "Você não está na equipe deste paciente" in answer.get_data(as_text=True)
-
-
-def test_an_auditor_is_told_first_of_a_trail_that_is_not_intact(room: Room, databases: Databases) -> None:
-    said = "A trilha de auditoria não é a que foi selada."
-    assert said not in room.page("auditor")
-    report = Report()
-    report.add(problem_at("changed", 7, "01900000-0000-7000-8000-00000000dead"))
-    try:
-        with databases.session(Principal.WORKER) as session:
-            note_findings(session, report)
-        page = room.page("auditor")
-        assert said in page and "Evento 7: não é o que foi selado: alterado" in page
-        assert said not in room.page("reception")
-    finally:
-        with databases.session(Principal.WORKER) as session:
-            note_findings(session, Report())
 
 
 def test_an_auditor_sees_opaque_ids_and_no_reason(room: Room) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from services.actor import Actor
 from services.idempotency import claim, digest_of, remember
+from web.problems import send_once
 
 HEADER = {"Idempotency-Key": "1–200 visible characters; the same key and body create once, for 24 hours"}
 
@@ -21,6 +22,7 @@ def create_once(
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return create(), False
+    send_once()
     digest = digest_of(operation, body)
     made = claim(session, actor, key, digest)
     if made is not None:

@@ -38,7 +38,7 @@ PROBLEM_TEXTS = {
     422: "Well-formed but wrong; `errors` says where",
     428: "Say which version you change: If-Match, or `version`",
     429: "Quota used up; `Retry-After` says when there is more",
-    503: "A part that this needs is away; nothing was changed or shown",
+    503: "A part that this needs is away; nothing was changed or shown, or (`commit-uncertain`) nobody knows whether",
 }
 QUOTA_HEADERS = {
     "RateLimit": {"schema": {"type": "string"}, "description": "requests left and seconds until there are more"},

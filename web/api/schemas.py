@@ -97,6 +97,7 @@ class Problem(Shown):
     status: int
     detail: str
     request_id: str | None
+    trace_id: str | None = Field(default=None, description="where the installation traces: the id of this request's")
     errors: list[FieldProblem] | None = None
     current_version: int | None = Field(default=None, description="409: the version to merge with")
     conflicting_fields: list[str] | None = Field(default=None, description="409: changed by somebody else as well")

@@ -1,4 +1,4 @@
-"""Find the sentences that services and models say to people, for the catalogue (Babel) and its tests.
+"""Find the sentences that services, backups and models say to people, for the catalogue (Babel) and its tests.
 
 They are plain English strings in the code: raised errors, errors of fields, reasons of an import's refusals. Read
 from the syntax tree: constants are followed by name, through imports too; text put together from constants is one
@@ -20,11 +20,11 @@ from babel.messages.extract import extract_python
 from web.forms.sentences import TEMPLATES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PACKAGES = ("services", "web", "config.py")
+PACKAGES = ("services", "backups", "integrations", "web", "config.py")
 # Which argument of a call is the sentence. Errors of services that are not named here say it first.
 SENTENCE_AT = {
     "FieldError": 1, "at": 1, "BadRequest": 1, "Reject": 3, "reject": 1, "_refusal": 1,
-    "EntryRefused": 0, "FileRefused": 0, "JsonRefused": 0, "TimeRefused": 0,
+    "EntryRefused": 0, "FileRefused": 0, "JsonRefused": 0, "TimeRefused": 0, "StorageUnavailable": 0, "StoreError": 0,
 }  # fmt: skip
 ENUMS = {"Verdict"}  # whose values are reasons
 ROOT_ERROR = "ServiceError"
@@ -94,7 +94,7 @@ def _modules() -> Iterator[Module]:
                         module.variables.setdefault(name, []).append(value)
                 elif isinstance(inner, ast.FunctionDef):
                     returns = (each.value for each in ast.walk(inner) if isinstance(each, ast.Return))
-                    module.returned[inner.name] = [text for text in returns if isinstance(text, TEXTS)]
+                    module.returned[inner.name] = [each for each in returns if each is not None and _is_text(each)]
             yield module
 
 
@@ -105,6 +105,16 @@ def _assigned(node: ast.Assign) -> dict[str, ast.expr]:
         pairs = zip(target.elts, value.elts, strict=False)
         return {each.id: what for each, what in pairs if isinstance(each, ast.Name)}
     return {target.id: value} if isinstance(target, ast.Name) else {}
+
+
+def _is_text(given: ast.expr) -> bool:
+    """Whether what a function gives is a text that can be read: as it stands, by a constant's name, or in a table."""
+    match given:
+        case ast.Name(id=name):
+            return name.isupper()
+        case ast.Call(func=ast.Name(id="next") | ast.Attribute(attr="get")):
+            return True
+    return isinstance(given, TEXTS)
 
 
 def _error_classes(modules: Iterable[Module]) -> set[str]:
@@ -190,6 +200,8 @@ class _Reader:
                 others = [node.body, node.orelse]
             case ast.Subscript():
                 values = self._values(node.value, module)
+            case ast.Call(func=ast.Name(id="next"), args=[ast.GeneratorExp(elt=each), default]):
+                others = [each, default]
             case ast.Call(func=ast.Name(id=name)):
                 others = module.returned.get(name, [])
             case ast.Call(func=ast.Attribute(attr="get", value=dictionary), args=[_, *others]):

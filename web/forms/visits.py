@@ -47,10 +47,9 @@ def _with_point(given: Any) -> Any:
 Comma = BeforeValidator(_with_point)
 
 
-class TriageForm(ApiModel):
-    """Vital signs in the units of ``services/vital_signs.py``; at least one of them, or notes."""
+class Measured(ApiModel):
+    """Vital signs in the units of ``services/vital_signs.py``, and what was seen."""
 
-    priority: Priority
     systolic: Annotated[int, _within("systolic")] | None = None
     diastolic: Annotated[int, _within("diastolic")] | None = None
     heart_rate: Annotated[int, _within("heart_rate")] | None = None
@@ -64,3 +63,9 @@ class TriageForm(ApiModel):
 
     def signs(self) -> VitalSigns:
         return VitalSigns(**{name: getattr(self, name) for name in POSSIBLE})
+
+
+class TriageForm(Measured):
+    """At least one vital sign, or notes."""
+
+    priority: Priority

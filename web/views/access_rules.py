@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from services.access_rule_list import list_rule_versions, list_rules
 from services.access_rule_set import REASON_MAX, set_rule
 from services.access_rules import Limits, RuleKey
+from services.access_watch import rules_behind
 from services.errors import Invalid, NotFound
 from services.permissions import Permission
 from web.api.schemas import ApiModel
@@ -45,12 +46,13 @@ class RuleForm(ApiModel):
 
 
 def rules() -> Response:
-    """All rules, or the form of the one that is named."""
+    """All rules, or the one that is named, with its form for who may change it."""
     wanted = request.args.get("rule")
     if wanted is not None:
         return _rule(wanted)
     with unit_of_work() as session:
-        return show("access_rules/rules.html", rules=list_rules(session, current_actor()))
+        listed = list_rules(session, current_actor())
+        return show("access_rules/rules.html", rules=listed, behind=rules_behind(session), may_change=_may_change())
 
 
 def change() -> BaseResponse:
@@ -78,11 +80,16 @@ def _rule(name: str, form: Form[Any] | None = None) -> Response:
         versions = list_rule_versions(session, actor, rule.key)
     return show(
         "access_rules/rule.html", status=200 if form is None else 422, rule=rule, versions=versions, hours=HOURS,
+        may_change=_may_change() and not rule.rule.is_fixed,
         form=filled(rule.limits.as_json()) if form is None else form,
     )  # fmt: skip
 
 
-GUARD = Guard(Permission.USER_MANAGE)
-routes.add(LIST, view=rules, guard=GUARD)
+def _may_change() -> bool:
+    """Auditors see the rules, and who changed them; they review what the rules find."""
+    return current_actor().may(Permission.USER_MANAGE)
+
+
+routes.add(LIST, view=rules, guard=Guard(Permission.RULE_READ))
 # Whoever turns the watch off sits at the keyboard themselves.
 routes.add(LIST, view=change, guard=Guard(Permission.USER_MANAGE, step_up=True), methods=["POST"])

@@ -157,7 +157,8 @@ def _choices() -> URLSafeTimedSerializer:
     """Signs with a key of this visit: what one browser was given is worth nothing in another."""
     settings = runtime().settings
     visit = request.cookies.get(visit_cookie(settings)) or request.cookies.get(session_cookie(settings), "")
-    return URLSafeTimedSerializer(settings.secret_key.get_secret_value(), salt=f"role\0{visit}")
+    keys = [*settings.former_secret_keys, settings.secret_key.get_secret_value()]  # the last one signs, all verify
+    return URLSafeTimedSerializer(keys, salt=f"role\0{visit}")
 
 
 def _start(user_id: uuid.UUID, role: Role) -> Any:

@@ -26,7 +26,7 @@ from web.runtime import runtime
 routes = Routes("dead_letters")
 SYSTEM = "/system"
 ITEM = f"{SYSTEM}/dead-letters/<uuid:letter_id>"
-NO_BROKER = "Redis does not answer, so nothing can be sent to the workers. Nothing was changed. Try again in a moment."
+NO_BROKER = "Redis does not answer, so nothing was sent to the workers. This work stays here: try again in a moment."
 
 
 def letter(letter_id: uuid.UUID) -> Response:
@@ -34,10 +34,11 @@ def letter(letter_id: uuid.UUID) -> Response:
 
 
 def retry(letter_id: uuid.UUID) -> BaseResponse:
-    """Send it before the commit, as the scheduler does: dying in between can do it twice and never lose it."""
+    """Sent after the commit: nothing is done again whose event is not written. Dying in between loses the message and
+    not the row, which stays open until the work succeeds, so that it can be sent once more."""
     with unit_of_work() as session:
         task, arguments = retry_dead_letter(session, current_actor(), letter_id)
-        _send(task, arguments)
+    _send(task, arguments)
     return go(SYSTEM, done="work-retried")
 
 

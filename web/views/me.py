@@ -14,6 +14,7 @@ from services.access_log import accesses_for_receipt, list_accesses
 from services.access_receipt import one_line, sign_receipt
 from services.account_get import get_account
 from services.actor import Actor
+from services.ai_refusal import standing_refusal
 from services.allergy_list import list_allergies
 from services.audited_read import together
 from services.patient_get import get_patient
@@ -24,7 +25,7 @@ from services.session_list import list_sessions
 from services.token_list_own import list_own_tokens
 from services.visit_list import list_visits
 from web.authentication import current_actor
-from web.database import anonymous_work
+from web.database import anonymous_work, unit_of_work
 from web.guards import Guard, Routes
 from web.htmx import go, show, target
 from web.live_token import watch_patient
@@ -48,6 +49,8 @@ def me() -> Response:
         if target() not in FRAGMENTS:
             watch_patient(actor.patient_id)
             context["own"] = _own_record(actor, actor.patient_id)
+            with unit_of_work() as session:
+                context["ai_refusal"] = standing_refusal(session, actor.patient_id)
     with anonymous_work() as session:
         return show(
             "me/me.html", FRAGMENTS, actor=actor, account=get_account(session, actor),

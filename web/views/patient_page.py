@@ -11,6 +11,7 @@ from flask_babel import gettext
 from werkzeug.wrappers import Response as BaseResponse
 
 from models.user import Role
+from services.ai_refusal import standing_refusal
 from services.allergy_list import list_allergies
 from services.care_team_list import list_team
 from services.errors import Conflict, Invalid, StaleVersion
@@ -28,6 +29,7 @@ from web.guards import Guard, Routes
 from web.htmx import go, show
 from web.live_token import watch_patient
 from web.runtime import runtime
+from web.views.ai_summary import summary_card
 
 routes = Routes("patient_page")
 ITEM = "/patients/<uuid:patient_id>"
@@ -59,6 +61,11 @@ def show_patient_page(patient_id: uuid.UUID, *, status: int = 200, **forms: Form
     if patient["deletedAt"] is not None:
         return show("patients/gone.html", status=410 if status == 200 else status, **context)
     allergies = list_allergies(here.databases, actor, patient_id)
+    if actor.may(Permission.AI_USE):
+        context |= summary_card(patient_id)
+    elif actor.may(Permission.AI_REFUSE):
+        with unit_of_work() as session:
+            context["ai_refusal"] = standing_refusal(session, patient_id)
     return show(
         "patients/patient.html", {"allergies": "patients/_allergies.html"}, status=status,
         allergies=orjson.loads(allergies.data), allergies_privacy=orjson.loads(allergies.privacy),

@@ -17,9 +17,10 @@ from flask_babel import gettext
 
 from services.draft_get import discard_draft
 from services.errors import Invalid, StaleVersion
+from services.record_edit import save_edit
 from services.record_fields import CONTENT, time_text
 from services.record_text import input_text, touched, typed
-from services.record_update import may_update, update_record
+from services.record_update import may_update
 from services.record_versions import get_version
 from services.text_diff import diff
 from services.three_way import MergedField, Outcome, merge
@@ -30,6 +31,7 @@ from web.forms.merging import MINE, OWN, THEIRS, MergeRow, are_decided, choices_
 from web.forms.reading import read_form
 from web.htmx import go, show
 from web.runtime import runtime
+from web.views.ai_card import helped_by
 from web.views.record_form_page import RecordForm, form_id
 
 LONG = frozenset({"diagnosis", "treatment", "notes"})
@@ -69,9 +71,10 @@ def submit_merged(page: RecordForm, base: dict[str, Any]) -> Any:
     try:
         with unit_of_work() as session:
             access = may_update(session, actor, _record_id(page))
-            update_record(
-                session, actor, cipher, access, version=against["version"], content=merged, reason=_body(page).reason
-            )
+            save_edit(
+                session, actor, cipher, access, version=against["version"], content=merged,
+                reason=_body(page).reason, helped_by=helped_by(page.form),
+            )  # fmt: skip
             discard_draft(session, actor, form_id(page.form))
     except StaleVersion as error:
         newer = _version(page, error.current_version)

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from flask import Response, make_response, render_template, request
 
+from services.cid10_warnings import code_warnings
 from services.errors import Invalid, NotFound, StaleVersion
 from services.patient_list import PatientSearch, search_patients
 from services.permissions import Permission
@@ -26,6 +27,8 @@ from web.forms.reading import Form, read_form
 from web.guards import Guard, Routes
 from web.htmx import go, show
 from web.runtime import runtime
+from web.views.ai_card import helped_by, id_or_none
+from web.views.cid10 import patient_facts
 from web.views.record_conflict import show_conflict, submit_merged
 from web.views.record_form_page import (
     BESIDE,
@@ -64,7 +67,7 @@ def new() -> Response:
         given = {"patientId": draft.patient_id, "visitId": draft.visit_id, "amendsId": draft.amends_id}
         form.values |= {name: str(value) for name, value in given.items() if value is not None}
         take_draft(form, draft)
-    return _show_new(form)
+    return show_new(form)
 
 
 def create() -> Any:
@@ -73,7 +76,7 @@ def create() -> Any:
     actor, cipher = current_actor(), runtime().cipher
     form = read_form(RecordBody, beside=BESIDE)
     if form.body is None:
-        return _show_new(form, 422)
+        return show_new(form, 422)
     body = form.body
     record = NewRecord(
         patient_id=body.patient_id,
@@ -83,22 +86,25 @@ def create() -> Any:
     )
     try:
         with unit_of_work() as session:
-            record_id = submit_record(session, actor, cipher, record, form_id=form_id(form))
+            record_id = submit_record(
+                session, actor, cipher, record, form_id=form_id(form), helped_by=helped_by(form)
+            )
     except AlreadySaved as error:
         form.errors[""] = saved_before()
         form.values["savedAs"] = str(error.record_id)
-        return _show_new(form, 409)
+        return show_new(form, 409)
     except Invalid as error:
         form.refuse(error)
-        return _show_new(form, 422)
+        return show_new(form, 422)
     return go(f"/medical-records/{record_id}", done="addendum-created" if body.amends_id else "record-created")
 
 
-def _show_new(form: Form[RecordBody], status: int = 200) -> Response:
+def show_new(form: Form[RecordBody], status: int = 200, *, ai_problem: str | None = None) -> Response:
+    """The form of a new record as it was typed. Raises Forbidden, NotFound, Gone."""
     amends_id = form.values.get("amendsId")
     mode = "addendum" if amends_id else "new"
-    page = RecordForm(mode=mode, action=NEW, form=form, writable=tuple(CONTENT))
-    patient_id = _id_or_none(form.values.get("patientId"))
+    page = RecordForm(mode=mode, action=NEW, form=form, writable=tuple(CONTENT), ai_problem=ai_problem)
+    patient_id = id_or_none(form.values.get("patientId"))
     if amends_id:
         page.writable = tuple(name for name in CONTENT if name != "kind")
         patient_id = uuid.UUID(about_record(page, to_id(amends_id))["patientId"])
@@ -107,21 +113,13 @@ def _show_new(form: Form[RecordBody], status: int = 200) -> Response:
         with unit_of_work() as session:
             may_create(session, current_actor(), patient_id, is_addendum=bool(amends_id))
     about_patient(page, patient_id)
-    offer_drafts(page, patient_id=patient_id, amends_id=_id_or_none(amends_id))
+    offer_drafts(page, patient_id=patient_id, amends_id=id_or_none(amends_id))
     return show_form(page, status)
-
-
-def _id_or_none(given: str | None) -> uuid.UUID | None:
-    """What a form sent as an id may be anything; the field says so, the page is shown all the same."""
-    try:
-        return uuid.UUID(given) if given else None
-    except ValueError:
-        return None
 
 
 def edit(record_id: uuid.UUID) -> Response:
     """The record as it is, or as a draft of it has it: then over the version the draft began from."""
-    page = _edit_page(record_id, Form())
+    page = edit_page(record_id, Form())
     draft = continued_draft()
     shown: dict[str, Any] = page.record or {}
     if draft is not None:
@@ -131,7 +129,7 @@ def edit(record_id: uuid.UUID) -> Response:
     page.form.values |= typed(shown, runtime().settings.timezone) | {"version": str(shown["version"])}
     if draft is not None:
         take_draft(page.form, draft)
-    return _show_edit(page)
+    return show_edit(page)
 
 
 def update(record_id: uuid.UUID) -> Any:
@@ -140,20 +138,20 @@ def update(record_id: uuid.UUID) -> Any:
     actor, cipher, zone = current_actor(), runtime().cipher, runtime().settings.timezone
     form = read_form(RecordChange, beside=BESIDE)
     if form.body is None or form.body.version is None:
-        return _show_edit(_edit_page(record_id, form), 422)
+        return show_edit(edit_page(record_id, form), 422)
     body = form.body
     try:
         with unit_of_work() as session:
             edit_record(
                 session, actor, cipher, record_id,
                 version=body.version, texts=form.values, content=body.sent(without=NOT_CONTENT), reason=body.reason,
-                zone=zone, form_id=form_id(form),
+                zone=zone, form_id=form_id(form), helped_by=helped_by(form),
             )  # fmt: skip
     except StaleVersion as error:
-        return show_conflict(_edit_page(record_id, form), _base(record_id, body.version), error.current_version)
+        return show_conflict(edit_page(record_id, form), _base(record_id, body.version), error.current_version)
     except Invalid as error:
         form.refuse(error)
-        return _show_edit(_edit_page(record_id, form), 422)
+        return show_edit(edit_page(record_id, form), 422)
     return go(f"/medical-records/{record_id}", done="record-saved")
 
 
@@ -161,16 +159,16 @@ def merge(record_id: uuid.UUID) -> Any:
     """Save what was decided on the screen that merges two edits."""
     require_same_writer()
     form = read_form(RecordChange, beside=(*BESIDE, *MERGE_INPUTS))
-    page = _edit_page(record_id, form)
+    page = edit_page(record_id, form)
     if form.body is None or form.body.version is None:
-        return _show_edit(page, 422)
+        return show_edit(page, 422)
     if request.form.get("act") == "edit":
-        return _show_edit(page)
+        return show_edit(page)
     return submit_merged(page, _base(record_id, form.body.version))
 
 
-def _edit_page(record_id: uuid.UUID, form: Form[RecordChange]) -> RecordForm:
-    """Raises Forbidden, NotFound, Gone."""
+def edit_page(record_id: uuid.UUID, form: Form[RecordChange]) -> RecordForm:
+    """The form of an edit as it was typed. Raises Forbidden, NotFound, Gone."""
     with unit_of_work() as session:
         writable = writable_fields(current_actor(), may_update(session, current_actor(), record_id, lock=False))
     page = RecordForm(mode="edit", action=f"/medical-records/{record_id}/edit", form=form, writable=writable)
@@ -180,7 +178,7 @@ def _edit_page(record_id: uuid.UUID, form: Form[RecordChange]) -> RecordForm:
     return page
 
 
-def _show_edit(page: RecordForm, status: int = 200) -> Response:
+def show_edit(page: RecordForm, status: int = 200) -> Response:
     assert page.record is not None  # noqa: S101  (an edit is of a record)
     offer_drafts(page, record_id=uuid.UUID(page.record["id"]))
     return show_form(page, status)
@@ -197,13 +195,15 @@ def chosen() -> Response:
     """The patient that was chosen in the form, beside it; nobody when the choice was taken back."""
     form: Form[RecordBody] = Form(values={"draftId": request.form.get("draftId", "")})
     page = RecordForm(mode="new", action=NEW, form=form, writable=())
-    patient_id = _id_or_none(request.form.get("patientId"))
+    patient_id = id_or_none(request.form.get("patientId"))
     if patient_id is not None:
         with unit_of_work() as session:
             may_create(session, current_actor(), patient_id, is_addendum=False)
         show_patient(page, patient_id)
     offer_drafts(page, patient_id=patient_id)
-    return make_response(render_template("record_form/_patient.html", page=page))
+    answer = make_response(render_template("record_form/_patient.html", page=page, form=form))
+    answer.headers["HX-Trigger"] = "sigilo:patient-chosen"  # the codes are looked at for this patient now
+    return answer
 
 
 def check() -> Response:
@@ -217,7 +217,17 @@ def check() -> Response:
             check_content(form.body.sent(without=NOT_CONTENT))
         except Invalid as error:
             form.refuse(error)
+    if name == "cid10Codes":
+        return _codes_notes(form)
     return make_response(render_template("record_form/_message.html", form=form, name=name))
+
+
+def _codes_notes(form: Form[RecordChange]) -> Response:
+    """What is wrong with the codes, or what is odd about them for the patient that the page shows beside the form."""
+    codes = form.body.cid10_codes if form.body is not None and not form.errors else None
+    with unit_of_work() as session:
+        warnings = code_warnings(session, codes or [], **patient_facts())
+    return make_response(render_template("record_form/_codes_notes.html", form=form, warnings=warnings))
 
 
 def patient_search() -> Response:

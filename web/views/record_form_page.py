@@ -13,25 +13,33 @@ from flask_babel import gettext
 from models import new_id
 from models.record import KINDS
 from models.user import Role
+from services.ai_get import Asked
 from services.allergy_list import list_allergies
+from services.cid10_codes import release_in_force
+from services.cid10_warnings import CodeWarning, code_warnings
 from services.draft_get import ShownDraft, get_draft
 from services.draft_list import DraftPlace, offered_drafts
 from services.errors import Forbidden, NotFound
 from services.patient_choices import list_choices
 from services.patient_get import get_patient
 from services.record_get import get_record
+from services.restriction import CID10
 from web.authentication import current_actor
 from web.database import unit_of_work
-from web.forms.reading import Form
+from web.forms.reading import BETWEEN, Form
 from web.htmx import show
 from web.live_token import watch_patient
 from web.runtime import runtime
+from web.views.ai_card import CARDS, CODES, ai_card, id_or_none
 
 PAGE = "record_form/record_form.html"
-FRAGMENTS = {"record-area": "record_form/_form.html", "chosen-patient": "record_form/_patient.html"}
+FRAGMENTS = {
+    "record-area": "record_form/_form.html", "chosen-patient": "record_form/_patient.html",
+} | dict([CARDS[CODES]])  # fmt: skip
 # Inputs that belong to the page and are no field of a record. ``writer`` is who the form was shown to: in a tab that
 # outlived its session, somebody else may be signed in by now.
-BESIDE = ("draftId", "draftRevision", "formKey", "recordId", "writer")
+# ``question``: the one whose answer stands in the form; ``helpedBy``: those from whose answers something was taken.
+BESIDE = ("draftId", "draftRevision", "formKey", "recordId", "writer", "question", "helpedBy")
 SOMEBODY_ELSE = "Somebody else is signed in in this browser now. Sign in as yourself in another tab, then save."
 WRITTEN = tuple(kind for kind in KINDS if kind != "ADDENDUM")  # what a writer chooses among
 
@@ -50,6 +58,9 @@ class RecordForm:
     record: dict[str, Any] | None = None  # the one edited, or the one an addendum amends
     needs_reason: bool = False
     offers: list[DraftPlace] = field(default_factory=list)
+    has_codes: bool = False  # a CID-10 table to look codes up in
+    code_warnings: list[CodeWarning] = field(default_factory=list)
+    ai_problem: str | None = None  # why the local model could not be asked
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -60,7 +71,29 @@ def show_form(page: RecordForm, status: int = 200) -> Response:
     page.form.values.setdefault("draftId", str(new_id()))
     page.form.values.setdefault("draftRevision", "0")
     page.form.values.setdefault("formKey", uuid.uuid4().hex)
-    return show(PAGE, FRAGMENTS, status=status, page=page, form=page.form)
+    if "cid10Codes" in page.writable:
+        look_at_codes(page)
+    values = page.form.values
+    patient_id = None if page.patient is None else uuid.UUID(page.patient["id"])
+    card = ai_card(
+        CODES, id_or_none(values.get("question")), patient_id, problem=page.ai_problem,
+        now=Asked(values.get("diagnosis", ""), {}),
+    )  # fmt: skip
+    return show(PAGE, FRAGMENTS, status=status, page=page, form=page.form, card=card)
+
+
+def look_at_codes(page: RecordForm) -> None:
+    """Say what is odd about the codes for the patient, as far as the page shows them to its reader."""
+    patient = page.patient or {}
+    codes = BETWEEN.split(page.form.values.get("cid10Codes", ""))
+    with unit_of_work() as session:
+        page.has_codes = release_in_force(session) is not None
+        page.code_warnings = code_warnings(
+            session,
+            [code for code in codes if CID10.fullmatch(code)],
+            sex=patient.get("sex"),
+            is_deceased=bool(patient.get("deceasedAt")),
+        )
 
 
 def about_patient(page: RecordForm, patient_id: uuid.UUID | None) -> None:

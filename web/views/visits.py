@@ -10,6 +10,7 @@ from flask import Response, make_response, render_template
 
 from models.user import Role
 from services.access import find_patient
+from services.ai_get import Asked
 from services.allergy_list import list_allergies
 from services.care_team_add import add_member
 from services.errors import Conflict, Invalid
@@ -29,13 +30,15 @@ from web.authentication import current_actor
 from web.database import unit_of_work
 from web.forms.reading import WHOLE, Form, filled, read_form
 from web.forms.sentences import said
-from web.forms.visits import CheckIn, DeskCheckIn, Search, TriageForm
+from web.forms.visits import CheckIn, DeskCheckIn, Measured, Search, TriageForm
 from web.guards import Guard, Routes
 from web.htmx import go, is_htmx, refresh, show, show_again
 from web.runtime import runtime
+from web.views.ai_card import ACT, CARDS, PRIORITY, ai_card, helped_by, id_or_none
 from web.views.worklist import show_start
 
 FOUND_MAX = 20
+BESIDE = ("question", "helpedBy")  # of the triage form: see web/views/ai_card.py
 
 routes = Routes("visits_pages")
 STAFF_MAX = 500  # a clinic's doctors, or its nurses, in one list
@@ -164,27 +167,30 @@ def _too_late(error: Conflict) -> Response:
 
 
 def triage_form(visit_id: uuid.UUID) -> Response:
-    return _triage_page(visit_id, None)
+    return triage_page(visit_id, None)
 
 
 def triage(visit_id: uuid.UUID) -> Any:
-    form = read_form(TriageForm)
+    form = read_form(TriageForm, beside=BESIDE)
     if form.body is None:
-        return _triage_page(visit_id, form, 422)
+        return triage_page(visit_id, form, 422)
     noted = Triage(form.body.priority, form.body.signs(), form.body.notes)
     try:
         with unit_of_work() as session:
-            triage_visit(session, current_actor(), runtime().cipher, visit_id, noted)
+            triage_visit(session, current_actor(), runtime().cipher, visit_id, noted, helped_by=helped_by(form))
     except Invalid as error:
         form.refuse(error)
-        return _triage_page(visit_id, form, 422)
+        return triage_page(visit_id, form, 422)
     except Conflict as error:
         return _too_late(error)
     return go("/", done="triage-saved")
 
 
-def _triage_page(visit_id: uuid.UUID, form: Form[Any] | None, status: int = 200) -> Response:
-    """``form``: what was typed; None for the first time, when the visit's own priority stands in it."""
+def triage_page(
+    visit_id: uuid.UUID, form: Form[Any] | None, status: int = 200, *, ai_problem: str | None = None
+) -> Response:
+    """``form``: what was typed; None for the first time, when the visit's own priority stands in it. ``ai_problem``:
+    why the local model could not be asked."""
     here, actor = runtime(), current_actor()
     visit = get_visit(here.databases, actor, visit_id)
     patient_id = uuid.UUID(visit["patientId"])
@@ -193,10 +199,23 @@ def _triage_page(visit_id: uuid.UUID, form: Form[Any] | None, status: int = 200)
     if visit["status"] not in OPEN:
         raise Conflict("This visit is closed already.")
     allergies = orjson.loads(list_allergies(here.databases, actor, patient_id).data)
+    form = form or filled({"priority": visit["priority"]})
+    card = ai_card(
+        PRIORITY, id_or_none(form.values.get("question")), patient_id, now=_asked_about(visit, form), problem=ai_problem
+    )
     return show(
-        "visits/triage.html", status=status, visit=visit, allergies=allergies,
-        form=form or filled({"priority": visit["priority"]}),
+        "visits/triage.html", dict([CARDS[PRIORITY]]), status=status, visit=visit,
+        allergies=allergies, form=form, card=card,
     )  # fmt: skip
+
+
+def _asked_about(visit: dict[str, Any], form: Form[Any]) -> Asked | None:
+    """What a question would be about by now; None while what is typed is no vital signs."""
+    measured = read_form(Measured, beside=(*BESIDE, "priority", ACT), given=form.values).body
+    if measured is None:
+        return None
+    text = "\n".join(part for part in (visit["reason"], measured.notes) if part)
+    return Asked(text, measured.signs().texts())
 
 
 DESK, TRIAGE = Guard(Permission.VISIT_WRITE), Guard(Permission.RECORD_CREATE)

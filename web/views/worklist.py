@@ -16,13 +16,19 @@ from sqlalchemy.orm import Session
 
 from models.user import Role
 from services.access_alert_list import State, list_alerts
-from services.audit_findings import list_findings
+from services.audit_checkpoint import signer_of
+from services.audit_findings import list_findings, open_alarm
 from services.audit_read import TrailFilters, list_events
+from services.backup_standing import backup_standing
+from services.base_backups import base_backups
 from services.break_glass_waiting import waiting_accesses
 from services.day_figures import record_figures, visit_figures
+from services.dead_letter_list import list_dead_letters
 from services.desk_notes import desk_notes
+from services.trail_state import trail_state
 from services.visit_list import Waiting, list_visits
 from services.waiting_limits import LIMIT_MINUTES
+from services.wal_archive import wal_archive
 from web.authentication import current_actor
 from web.clock import parse
 from web.database import unit_of_work
@@ -93,8 +99,16 @@ def _timed(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _admin(_: Session) -> dict[str, Any]:
-    return {"findings": all_findings(runtime())}
+def _admin(session: Session) -> dict[str, Any]:
+    """What works, and what failed while nobody looked: backups, the archive of changes, and other work."""
+    archive = wal_archive(session)
+    return {
+        "findings": all_findings(runtime()),
+        "backups": backup_standing(session),
+        "is_archive_late": archive is not None and archive["isLate"],
+        "bases": base_backups(session),
+        "failed": len(list_dead_letters(session, current_actor())),
+    }
 
 
 def _auditor(session: Session) -> dict[str, Any]:
@@ -106,6 +120,8 @@ def _auditor(session: Session) -> dict[str, Any]:
         "alerts": list_alerts(here.databases, actor, State.OPEN, limit=ALERT_ROWS),
         "events": trail["data"],
         "broken": list_findings(session),
+        "alarm": open_alarm(session),
+        "trail": trail_state(session, signer_of(here.settings).trusted, datetime.now(UTC)),
     }
 
 

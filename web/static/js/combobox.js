@@ -1,5 +1,6 @@
 // A combobox over a listbox that htmx fills (the editable combobox of the ARIA Authoring Practices): arrows, Enter,
-// Escape. What is chosen becomes an option of the select that the input fills, and is chosen there.
+// Escape. What is chosen becomes an option of the select that the input fills, and is chosen there; or it is added to
+// the list, with commas, of the text input that it fills.
 "use strict";
 
 (() => {
@@ -21,18 +22,23 @@
     if (!isOpen) activate(input, null);
   }
 
-  function choose(input, option) {
-    const select = document.getElementById(input.dataset.fills);
+  function pick(select, option) {
     let entry = [...select.options].find((each) => each.value === option.dataset.value);
     if (!entry) {
       entry = new Option(option.dataset.label, option.dataset.value);
       select.add(entry);
     }
     entry.selected = true;
+  }
+
+  function choose(input, option) {
+    const filled = document.getElementById(input.dataset.fills);
+    if (filled.matches("select")) pick(filled, option);
+    else window.sigilo.list.add(filled, option.dataset.value);
     input.value = "";
     listOf(input).replaceChildren();
     toggle(input, false);
-    select.dispatchEvent(new Event("change", { bubbles: true }));
+    filled.dispatchEvent(new Event("change", { bubbles: true }));
     document.getElementById(input.dataset.then).focus();
   }
 
@@ -51,6 +57,8 @@
       event.preventDefault();
       if (at >= 0) choose(input, options[at]);
       else if (options.length === 1) choose(input, options[0]);
+    } else if (event.key === "Enter" && input.form.target === "_blank") {
+      event.preventDefault(); // the list comes by itself; another tab is for who has no script
     } else if (event.key === "Escape" && input.getAttribute("aria-expanded") === "true") {
       event.preventDefault();
       toggle(input, false);

@@ -12,6 +12,29 @@
     if (byItself || sourceElement.closest("[data-background]")) request.headers["Sigilo-Background"] = "1";
   });
 
+  // Nothing moves under a pressed pointer: leaving a field by pressing a button asks for the field's message, and a message
+  // that came before the button is let go would push the button away and the press would be lost. The same holds for a
+  // row that is replaced. A press that never ends, as one that is let go outside of the window, holds nothing up for long.
+  const LONGEST_PRESS_MS = 1000;
+  let pressed = Promise.resolve();
+  window.addEventListener("pointerdown", () => {
+    pressed = new Promise((resolve) => {
+      // The click comes right after its pointer was let go, in the same task.
+      const letGo = () => setTimeout(resolve);
+      for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, letGo, { capture: true, once: true });
+      setTimeout(resolve, LONGEST_PRESS_MS);
+    });
+  }, true);
+  document.addEventListener("htmx:before:request", (event) => {
+    const { ctx } = event.detail;
+    const ask = ctx.fetch;
+    ctx.fetch = async (...asked) => {
+      const answer = await ask(...asked);
+      await pressed;
+      return answer;
+    };
+  });
+
   // What is said of a request is said where somebody looks: an open dialog hides the page behind it. Moved no more often
   // than needed, for what moves may be read out anew.
   const home = problems.parentElement;
