@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 PROCESSES ?= 3
 POSTGRESQL_15 := /usr/lib/postgresql/15/bin
 
-.PHONY: help run test coverage test-pg15 faults lint bench sure
+.PHONY: help run test coverage test-pg15 faults drill image lint bench sure
 
 help: ## List the verbs
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -24,10 +24,12 @@ ALL_TESTS := -m pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadsco
 
 test: $(INSTALLED) ## Run all tests, browser tests included
 	@scripts/install-chromium
+	@scripts/install-prometheus >/dev/null
 	@$(BIN)/python $(ALL_TESTS)
 
 coverage: $(INSTALLED) ## Run all tests, and fail when they reach less than 90 % of the lines and branches
 	@scripts/install-chromium
+	@scripts/install-prometheus >/dev/null
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run $(ALL_TESTS)
 	@$(BIN)/coverage combine --quiet
@@ -38,8 +40,17 @@ test-pg15: $(INSTALLED) ## Run the tests of schema, roles, search and audit on D
 	@TEST_POSTGRES_PROGRAMS=$(POSTGRESQL_15) $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope -m database
 
 faults: $(INSTALLED) ## Kill, hang, flush and fill what runs, a thousand times, and check the books (half an hour)
-	@FAULTS_HUNG_SECONDS=30 $(BIN)/python -m pytest tests/faults
+	@FAULTS_HUNG_SECONDS=30 $(BIN)/python -m pytest -rP tests/faults
 	@$(BIN)/python -m tests.faults.endurance
+
+# The first are named like no test, so that `make test` does not wait for them.
+drill: $(INSTALLED) ## Recover to a second before and from a lost machine; kill backups and restores at any moment (minutes)
+	@scripts/install-pgbackrest
+	@$(BIN)/python -m pytest -rP tests/drill/*.py
+	@DRILL_ROUNDS=30 $(BIN)/python -m pytest tests/backups
+
+image: $(INSTALLED) ## Build the production image without an engine, as root, and run it as one would (minutes)
+	@$(BIN)/python -m pytest -rP tests/image/image.py
 
 lint: $(INSTALLED) ## Check style, types and who may import whom
 	@$(BIN)/ruff check .

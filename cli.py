@@ -7,24 +7,26 @@ error. The exit code is 0 only when the thing is done.
 from __future__ import annotations
 
 import os
-import sys
-import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import click
 
 from cli_accounts import token, user
+from cli_ai import ai
+from cli_ai_evaluate import evaluate
+from cli_backup import backup
+from cli_cid10 import cid10
+from cli_keys import keys
+from cli_progress import progress_of
+from cli_smoke import smoke
 from cli_tamper import tamper
 from config import PRODUCT_NAME, PRODUCT_VERSION, ConfigurationError, Principal
 from embedded.errors import EmbeddedError
 from embedded.home import Home
 from embedded.installation import running_settings, session_as, superuser_url
 
-PLAIN_PROGRESS_SECONDS = 5.0
 URL_ROLES = ("superuser", *(principal.value for principal in Principal))
 
 
@@ -48,13 +50,14 @@ def one_line(error: Exception) -> str:  # noqa: PLR0911  (a table of cases)
     import redis
     import sqlalchemy.exc
 
+    from integrations.language_model import LanguageModelError
     from services.errors import Invalid, ServiceError
     from services.import_sources import SourceMissing
 
     cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
     if isinstance(cause, Invalid) and cause.errors:
         return "; ".join(f"{item.pointer.strip('/')}: {item.message}" for item in cause.errors)
-    if isinstance(cause, ConfigurationError | EmbeddedError | ServiceError | SourceMissing):
+    if isinstance(cause, ConfigurationError | EmbeddedError | LanguageModelError | ServiceError | SourceMissing):
         return str(cause)
     if isinstance(cause, psycopg.OperationalError):
         reason = (str(cause).strip().splitlines() or ["no answer"])[-1]
@@ -76,29 +79,12 @@ def main() -> None:
 
 main.add_command(user)
 main.add_command(token)
-
-
-@contextmanager
-def progress_of(title: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A function of (done, total or None): a bar on a terminal, a plain line every few seconds elsewhere."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task(title, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        return
-    last = time.monotonic()
-
-    def say(done: int, total: int | None) -> None:
-        nonlocal last
-        if time.monotonic() - last >= PLAIN_PROGRESS_SECONDS:
-            last = time.monotonic()
-            click.echo(f"{title}: {done}" + (f" of {total}" if total else ""), err=True)
-
-    yield say
+main.add_command(backup)
+main.add_command(keys)
+main.add_command(ai)
+ai.add_command(evaluate)
+main.add_command(cid10)
+main.add_command(smoke)
 
 
 # -- processes ---------------------------------------------------------------------------------------------
@@ -127,26 +113,34 @@ def port_of(text: str) -> int:
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Processes.")
 def web(host: str, port: int | None, workers: int) -> None:
     """Serve pages and the JSON API."""
-    from embedded.serving import become, web_command, web_environment
+    from embedded.serving import become, metrics_environment, web_command
+    from services.field_keys import refuse_dropped_keys
 
     settings = running_settings()
+    refuse_dropped_keys(settings, Principal.STAFF)
     port = port or settings.port
     # A folder per port: two releases may serve side by side while one takes over from the other.
-    environment = web_environment(os.environ, settings.sigilo_home / "metrics" / str(port))
+    environment = metrics_environment(os.environ, settings.sigilo_home / "metrics" / str(port))
     environment["WEB_WORKERS"] = str(workers)  # they share each quota while Redis is away
-    become(web_command(host=host, port=port, workers=workers), environment)
+    command = web_command(host=host, port=port, workers=workers, drain=settings.drain_seconds)
+    become(command, environment)
 
 
 @main.command()
 @click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 64), help="Task processes.")
-@click.option("--queue", "queues", multiple=True, type=click.Choice(["audit", "default", "inference", "backups"]),
-              help="A queue to serve; all by default. Give audit a worker of its own.")  # fmt: skip
+@click.option("--queue", "queues", multiple=True,
+              type=click.Choice(["audit", "default", "mail", "access", "inference", "backups"]),
+              help="A queue to serve; all by default. Give audit a worker of its own, and mail and access "
+              "another.")  # fmt: skip
 def worker(processes: int, queues: tuple[str, ...]) -> None:
     """Carry out background work."""
-    from embedded.serving import become, worker_command
+    from embedded.serving import become, worker_command, worker_environment
+    from services.field_keys import refuse_dropped_keys
 
-    running_settings()
-    become(worker_command(processes=processes, queues=queues), os.environ)
+    settings = running_settings()
+    refuse_dropped_keys(settings, Principal.WORKER)
+    given = {**os.environ, "WORKER_METRICS_PORT": str(settings.worker_metrics_port)}
+    become(worker_command(processes=processes, queues=queues), worker_environment(given, settings.sigilo_home))
 
 
 @main.command()
@@ -183,6 +177,18 @@ def db_downgrade(revision: str) -> None:
 
     downgrade_schema(running_settings(), revision)
     click.echo(f"The schema is at {revision}.", err=True)
+
+
+@db.command("wait")
+@click.option("--schema", "with_schema", is_flag=True, help="Until its schema is this program's, too.")
+@click.option("--seconds", default=120, show_default=True, type=click.IntRange(1), help="How long at most.")
+def db_wait(with_schema: bool, seconds: int) -> None:
+    """Wait until the database answers."""
+    from migrations.wait import wait_for_database
+
+    wait_for_database(
+        running_settings(), with_schema=with_schema, seconds=seconds, say=lambda text: click.echo(text, err=True)
+    )
 
 
 @db.command("url")
@@ -265,7 +271,8 @@ def audit() -> None:
 @audit.command("verify")
 @click.option("--checkpoint", type=click.Path(exists=True, path_type=Path),
               help="A checkpoint kept elsewhere, or a folder of them: finds a cut tail too.")  # fmt: skip
-@click.option("--key", "keys", multiple=True, help="A verifier key to trust; AUDIT_SIGNING_KEY's own by default.")
+@click.option("--key", "keys", multiple=True,
+              help="A verifier key to trust; by default AUDIT_SIGNING_KEY's own, and AUDIT_FORMER_KEYS.")  # fmt: skip
 @click.option("--export", "exported", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Verify a file that `audit export` wrote, or an archive, with no servers: --key says whom to trust. "
               "Several follow from one another.")  # fmt: skip
@@ -343,7 +350,10 @@ def audit_receipt(receipt: IO[str], keys: tuple[str, ...]) -> None:
     from services.access_receipt import read_receipt
     from services.audit_checkpoint import trusted_keys
 
-    click.echo(read_receipt(receipt.read(), trusted_keys(keys)), nl=False)
+    text, is_in_use = read_receipt(receipt.read(), trusted_keys(keys))
+    click.echo(text, nl=False)
+    if not is_in_use:
+        click.echo("Signed with a key that is no longer in use: compare it with `sigilo audit prove NUMBER`.", err=True)
 
 
 @audit.command("archives")
@@ -360,19 +370,38 @@ def audit_archives() -> None:
 
 
 @audit.command("key")
-def audit_key() -> None:
+@click.option("--last", is_flag=True,
+              help="Each key, former ones too, with the last event that it signed: as AUDIT_FORMER_KEYS takes those "
+              "that were retired.")  # fmt: skip
+def audit_key(last: bool) -> None:
     """Print the public key that checkpoints are verified with. Keep it beside them."""
     from services.audit_checkpoint import public_key
+    from services.audit_keys import keys_with_last
 
-    click.echo(public_key(running_settings()))
+    settings = running_settings()
+    for line in keys_with_last(settings) if last else [public_key(settings)]:
+        click.echo(line)
 
 
 # -- health ------------------------------------------------------------------------------------------------
 
 
 @main.command()
-def doctor() -> None:
+@click.option("--bundle", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="Write diagnostics into FILE (.tar.gz) for whoever helps: no secret is in them and nobody of the "
+              "database, which is made sure of.")  # fmt: skip
+@click.option("--log", "logs", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="With --bundle: a file with the processes' output, whose last lines go into it.")  # fmt: skip
+def doctor(bundle: Path | None, logs: tuple[Path, ...]) -> None:
     """Check settings and dependencies; each line says what is well or what to do."""
+    if bundle is not None:
+        from embedded.bundle import write_bundle
+
+        names = write_bundle(bundle, os.environ, logs)
+        click.echo(f"{len(names)} files written to {bundle}; they were looked through for people and secrets")
+        return
+    if logs:
+        raise click.UsageError("--log goes with --bundle")
     from embedded.doctor import examine
 
     findings = list(examine(os.environ))

@@ -15,17 +15,31 @@ from typing import Any
 
 import psycopg
 import redis
+from sqlalchemy.exc import DBAPIError
 
+from backups.manifest import manifest_signer
 from config import ConfigurationError, Principal, Settings, load_settings
 from embedded.errors import EmbeddedError
 from embedded.home import Home
 from embedded.installation import brings_database, brings_redis, enter_running_installation
 from embedded.redis import NEVER_AGAIN
+from embedded.secret_checks import former_keys, in_the_environment, open_files, reused_secrets, weak_secrets
+from integrations.language_model import LanguageModelError
+from integrations.ollama import make_server
+from models.connection import connect
+from services.audit_checkpoint import signer_of
+from services.errors import Invalid
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_POSTGRES = 150_000  # as server_version_num has it
 OLDEST_REDIS = (6, 2)
 FREE_BYTES = 1 << 30
+CID10 = (
+    "SELECT origin, subcategories, categories, imported_at"
+    " FROM (VALUES (1)) AS one LEFT JOIN cid10_releases ON in_force"
+)
+# Of an archive that another program keeps, a managed server's for one, that program tells.
+PGBACKREST = "SELECT current_setting('archive_command') LIKE '%pgbackrest%'"
 DEAD_LETTERS = "SELECT count(*) FROM dead_letters WHERE resolved_at IS NULL"
 
 
@@ -55,22 +69,47 @@ def examine(environ: MutableMapping[str, str]) -> Iterator[Finding]:
         yield Finding("Settings", False, str(error))
     if settings is None:
         return
+    yield _finding("Signing keys", lambda: signing_keys(settings))
+    good = "strong, each of its own, in no file that others read"
+    yield _finding("Secrets", lambda: _none_of(_secrets(settings, environ), good))
     yield _finding("PostgreSQL", lambda: _postgres(settings))
     yield _finding("Schema", lambda: _schema(settings))
+    yield _finding("Former keys", lambda: _none_of(former_keys(settings, environ), "none that wait for anything"))
+    yield _finding("CID-10", lambda: _cid10(settings))
     yield _finding("Redis", lambda: _redis(settings))
     yield _finding("Background work", lambda: _background(settings))
+    yield _finding("Backups", lambda: _backups(settings))
+    yield _finding("Archive of changes", lambda: archive(settings))
+    if settings.ollama_url:
+        yield _finding("Language model", lambda: _model(settings))
 
 
 def _finding(name: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(name, True, check())
-    except (TroubleError, ConfigurationError, EmbeddedError) as error:
+    except (TroubleError, ConfigurationError, EmbeddedError, LanguageModelError) as error:
         return Finding(name, False, str(error))
-    except psycopg.Error as error:
-        reason = (str(error).strip().splitlines() or ["no answer"])[-1]
+    except (psycopg.Error, DBAPIError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        reason = (str(cause).strip().splitlines() or ["no answer"])[-1]
         return Finding(name, False, f"cannot be asked ({reason.strip()}): check DATABASE_URL")
     except redis.exceptions.RedisError as error:
         return Finding(name, False, f"cannot be asked ({type(error).__name__}): check REDIS_URL")
+
+
+def _none_of(troubles: Iterator[str], text: str) -> str:
+    """``text`` where there is no trouble; all troubles at once where there are some."""
+    found = list(troubles)
+    if found:
+        raise TroubleError("; ".join(found))
+    return text
+
+
+def _secrets(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[str]:
+    yield from weak_secrets(settings)
+    yield from reused_secrets(settings)
+    yield from open_files(environ)
+    yield from in_the_environment(settings, environ)
 
 
 def _python(environ: MutableMapping[str, str]) -> str:
@@ -110,9 +149,31 @@ def _private_files(home: Home) -> Iterator[Path]:
         yield home.demo_credentials
 
 
+def signing_keys(settings: Settings) -> str:
+    former = 0
+    for name, made, end in (
+        ("AUDIT_FORMER_KEYS", signer_of, "the last event that it signed"),
+        # A backup is newer than the trail's last signature by up to a minute.
+        ("BACKUP_FORMER_KEYS", manifest_signer, "the last event that the present key signed"),
+    ):
+        try:
+            signer = made(settings)
+        except Invalid as error:
+            raise TroubleError(f"{name}: {error}") from None
+        if any(key.public == signer.verifier.public for key in signer.former):
+            raise TroubleError(f"{name} names the key of AUDIT_SIGNING_KEY, which signs still")
+        if any(key.until is None for key in signer.former):
+            raise TroubleError(
+                f"a key of {name} is believed of everything: when nothing signs with it any more, put down {end}, as"
+                " `sigilo audit key --last` prints it"
+            )
+        former += len(signer.former)
+    return f"one in use, {former} former"
+
+
 def _postgres(settings: Settings) -> str:
     for principal in Principal:
-        with psycopg.connect(settings.url_for(principal), connect_timeout=5, autocommit=True) as connection:
+        with connect(settings.url_for(principal), connect_timeout=5, autocommit=True) as connection:
             row = connection.execute("SELECT current_user").fetchone()
             if row != (principal.role,):
                 raise TroubleError(f"{principal.value} connects as {row and row[0]}: give it the role {principal.role}")
@@ -141,16 +202,71 @@ def _schema(settings: Settings) -> str:
     return f"at {found}, the newest"
 
 
-def _background(settings: Settings) -> str:
-    with psycopg.connect(settings.url_for(Principal.WORKER), connect_timeout=5, autocommit=True) as connection:
+def _asked(settings: Settings, statement: str) -> Any:
+    """The one row that ``statement`` gives the worker."""
+    with connect(settings.url_for(Principal.WORKER), connect_timeout=5, autocommit=True) as connection:
         try:
-            row = connection.execute(DEAD_LETTERS).fetchone()
+            return connection.execute(statement).fetchone()
         except psycopg.errors.UndefinedTable:
             raise TroubleError("its table is missing: run `sigilo db upgrade`") from None
-    failed = row[0] if row else 0
+
+
+def _cid10(settings: Settings) -> str:
+    origin, subcategories, categories, imported_at = _asked(settings, CID10)
+    if origin is None:
+        return "no table: codes are not looked up until `sigilo cid10 import DIR` brings one (README)"
+    of = "the demo's few codes" if origin == "DEMO" else f"{subcategories} subcategories, {categories} categories"
+    return f"{of}, in force since {imported_at:%Y-%m-%d %H:%M} UTC"
+
+
+def _background(settings: Settings) -> str:
+    (failed,) = _asked(settings, DEAD_LETTERS)
     if failed:
         raise TroubleError(f"failed for good and not dealt with: {failed}; look at /system")
     return "nothing failed for good"
+
+
+def archive(settings: Settings) -> str:
+    from services.base_backups import BASES, read_bases
+    from services.wal_archive import ARCHIVE, read_archive
+
+    bases = read_bases(_asked(settings, BASES))
+    if bases is not None and bases.alerts:
+        raise TroubleError(f"look into {', '.join(bases.alerts)}: `pgbackrest info` and keep-archive on its machine")
+    found = read_archive(_asked(settings, ARCHIVE))
+    if found is None:
+        return "none: point-in-time recovery needs one (docs/disaster-recovery.md)"
+    if found.is_late:
+        waiting = f"{found.waiting >> 20} MiB wait to be archived"
+        raise TroubleError(f"{waiting}: look at pgBackRest on the database's machine")
+    if bases is None and settings.is_production and _asked(settings, PGBACKREST) == (True,):
+        raise TroubleError(
+            "nobody has ever said what it holds, nor made its base backups: run keep-archive --forever beside"
+            " PostgreSQL (docs/disaster-recovery.md, To the second before)"
+        )
+    return f"{found.age.total_seconds():.0f} s behind"
+
+
+def _backups(settings: Settings) -> str:
+    from services.backup_standing import STANDING, read_standing
+
+    standing = read_standing(_asked(settings, STANDING))
+    if not standing.has_any:
+        return "none yet: the first is taken at night, or now by `sigilo backup create`"
+    if standing.alerts:
+        raise TroubleError(f"look into {', '.join(standing.alerts)}: `sigilo backup list` says what failed")
+    if settings.is_production and not settings.backup_age_recipient:
+        raise TroubleError("BACKUP_AGE_RECIPIENT is not set: nobody could open them once this machine is lost")
+    if standing.good_at is None:
+        return "the first is being taken, or drilled"
+    return f"the newest that was restored in a drill is of {standing.good_at:%Y-%m-%d %H:%M} UTC"
+
+
+def _model(settings: Settings) -> str:
+    server = make_server(settings)
+    version = server.version()
+    model = server.model(settings.ai_model)
+    return f"Ollama {version} has {model.name} ({model.digest[:12]}, {model.size >> 20} MiB)"
 
 
 def _redis(settings: Settings) -> str:

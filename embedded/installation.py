@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from config import SECRETS_DIRECTORIES, Principal, Settings, load_settings
+from config import Principal, Settings, load_settings
+from config_sources import secret_files
 from embedded.errors import EmbeddedError, NotRunningError
 from embedded.home import Home
-from embedded.postgres import PostgresServer
+from embedded.postgres import PACKAGE, PROGRAMS, PostgresServer, package_folder
 from embedded.redis import RedisServer
 from embedded.secrets import AUDIT_SIGNING_KEY, FIELD_KEY, SUPERUSER_PASSWORD, SecretsFolder
 
@@ -32,7 +32,7 @@ def is_given(name: str, environ: Mapping[str, str]) -> bool:
     return bool(
         environ.get(name)
         or environ.get(f"{name}_FILE")
-        or any((Path(folder) / file).exists() for folder in SECRETS_DIRECTORIES for file in (name, name.lower()))
+        or any(path.exists() for path in secret_files(name.lower(), environ))
     )
 
 
@@ -84,6 +84,8 @@ def installation_environment(
             url = postgres.url(principal.role, passwords[principal.role])
             name = f"database_url_{principal.value}"
             found[f"{name.upper()}_FILE"] = str(folder.store(name, url))
+        if not environ.get("POSTGRES_PROGRAMS"):
+            found["POSTGRES_PROGRAMS"] = str(package_folder(PACKAGE) / PROGRAMS)  # pg_dump of the same version
         # For `sigilo db url --role superuser` and for preparing the database; no setting of the application.
         folder.store("database_url_superuser", postgres.superuser_url)
     if redis is not None:

@@ -18,6 +18,7 @@ from embedded.postgres import DATABASE
 from embedded.secrets import SecretsFolder
 from migrations.prepare import prepare_server, upgrade_schema
 from services.demo_seed import seed
+from services.field_keys import refuse_dropped_keys
 
 DEMO_PATIENTS = 120
 DEMO_RECORDS = 1500
@@ -31,6 +32,7 @@ def prepare(settings: Settings, environ: dict[str, str], say: Callable[[str], ob
         maintenance = superuser.replace(f"@/{DATABASE}?", "@/postgres?")
         prepare_server(maintenance, superuser, DATABASE, folder.role_passwords())
     upgrade_schema(settings)
+    refuse_dropped_keys(settings, Principal.MIGRATOR)
     if is_empty(settings):
         say("Seeding a demo clinic …")
         patients = int(environ.get("SIGILO_DEMO_PATIENTS", DEMO_PATIENTS))

@@ -6,12 +6,12 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
 
-from config import Principal, Settings, with_role
+from config import Principal, Settings
+from config_urls import with_database, with_role
 from embedded.errors import EmbeddedError
 from migrations.roles import ensure_database, ensure_ownership
 from migrations.run import upgrade
@@ -33,7 +33,7 @@ def scratch_trail(settings: Settings, superuser_url: str) -> Iterator[tuple[Sett
     """Settings and a superuser's URL of a database that has the newest schema and the trail's events, and is dropped at
     the end of the block. Raises EmbeddedError when ``superuser_url`` is none of a superuser, or the trail is empty."""
     name = f"sigilo_tamper_{secrets.token_hex(4)}"
-    url = _on(superuser_url, name)
+    url = with_database(superuser_url, name)
     with psycopg.connect(superuser_url, autocommit=True) as source:
         if source.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() != (True,):
             raise EmbeddedError("this takes a superuser of PostgreSQL: only one can edit the trail at all")
@@ -92,10 +92,6 @@ def _columns(connection: Connection, table: str) -> str:
         (table,),
     ).fetchall()
     return ", ".join(row[0] for row in rows)
-
-
-def _on(url: str, database: str) -> str:
-    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
 
 
 def _secret(settings: Settings, value: str) -> Any:

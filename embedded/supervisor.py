@@ -32,10 +32,13 @@ from embedded.installation import (
 from embedded.process import die_with_parent, end_group, end_strangers, processes_marked, spawn, stop
 from embedded.serving import (
     audit_worker_command,
+    inference_worker_command,
+    metrics_environment,
     other_worker_command,
+    prompt_worker_command,
     scheduler_command,
     web_command,
-    web_environment,
+    worker_environment,
 )
 
 HOST = "127.0.0.1"
@@ -190,23 +193,33 @@ class Supervisor:
 
     def _start_application(self) -> None:
         metrics = self._home.path / "metrics" / str(self._port)
+        has_model = bool(self._environment.get("OLLAMA_URL"))
         application = [
             Child(
                 "web",
                 lambda: self._spawn(
-                    web_command(host=HOST, port=self._port), web_environment(self._environment, metrics)
+                    web_command(host=HOST, port=self._port), metrics_environment(self._environment, metrics)
                 ),
             ),
-            Child("audit worker", lambda: self._spawn(audit_worker_command())),
-            Child("worker", lambda: self._spawn(other_worker_command())),
+            self._worker("audit worker", 0, audit_worker_command()),
+            self._worker("prompt worker", 1, prompt_worker_command(has_model=has_model)),
+            self._worker("worker", 2, other_worker_command()),
             Child("scheduler", lambda: self._spawn(scheduler_command())),
         ]
+        if has_model:
+            application.insert(-1, self._worker("inference worker", 3, inference_worker_command()))
         self._children[:0] = application
         web, *others = application
         web.begin()
         # All at once would compete for the processors, and somebody is waiting for the first page.
         for child in others:
             child.restart_at = time.monotonic() + HEAD_START_SECONDS
+
+    def _worker(self, name: str, number: int, command: list[str]) -> Child:
+        return Child(
+            name,
+            lambda: self._spawn(command, worker_environment(self._environment, self._home.path, number=number)),
+        )
 
     def _spawn(self, command: list[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         return spawn(command, environment=environment or self._environment, folder=CODE)
