@@ -2,11 +2,14 @@
 
 ``/bench/hello`` answers three bytes from a Flask that does nothing else; ``/bench/select`` is one ``SELECT 1``
 through psycopg; ``/bench/page`` reads the same page of 20 records as the list call, as JSON made by PostgreSQL,
-with no token, mask, quota, event, log or metric.
+with no token, mask, quota, event, log or metric. Below ``/uncounted`` lies Sigilo once more, without what is counted
+for Prometheus; below ``/counted`` as it is, so that both come the same way; below ``/traced`` with traces too, sent to
+``BENCH_COLLECTOR``.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,6 +21,9 @@ from web.app import make_app
 
 settings = load_settings()
 application = make_app(settings)
+WAYS = {"/counted": application, "/uncounted": make_app(settings, counts=False)}
+if "BENCH_COLLECTOR" in os.environ:
+    WAYS["/traced"] = make_app(load_settings(otel_exporter_otlp_endpoint=os.environ["BENCH_COLLECTOR"]))
 pool = ConnectionPool(settings.url_for(Principal.STAFF), min_size=4, max_size=8, kwargs={"autocommit": True}, open=True)
 
 PAGE = """
@@ -43,5 +49,10 @@ yardsticks.add_url_rule("/bench/page", "page", lambda: Response(_query(PAGE), mi
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    chosen = yardsticks if environ["PATH_INFO"].startswith("/bench/") else application
+    path: str = environ["PATH_INFO"]
+    for way, sigilo in WAYS.items():
+        if path.startswith(way):
+            environ["PATH_INFO"] = path.removeprefix(way)
+            return sigilo(environ, start_response)
+    chosen = yardsticks if path.startswith("/bench/") else application
     return chosen(environ, start_response)

@@ -58,7 +58,7 @@ def sigilo(home: Path, *arguments: str) -> str:
 
 
 @contextmanager
-def clinic(*, patients: int, records: int, app: str) -> Iterator[Clinic]:
+def clinic(*, patients: int, records: int, app: str, **variables: str) -> Iterator[Clinic]:
     """`sigilo run` on a free port with ``app`` as the web application, seeded and warm; stopped at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -68,7 +68,7 @@ def clinic(*, patients: int, records: int, app: str) -> Iterator[Clinic]:
         environment = {
             **os.environ, "SIGILO_HOME": str(home), "PORT": str(port), "SIGILO_WEB_APP": app,
             "SIGILO_DEMO_PATIENTS": str(patients), "SIGILO_DEMO_RECORDS": str(records),
-            "SIGILO_STOP_WITH_PARENT": "1", "RATE_LIMIT_PAGES": PLENTY,
+            "SIGILO_STOP_WITH_PARENT": "1", "RATE_LIMIT_PAGES": PLENTY, **variables,
         }  # fmt: skip
         log = (home / "run.log").open("wb")
         process = subprocess.Popen(

@@ -14,15 +14,18 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from bench.clinic import Clinic
 from bench.load import run
-from config import Principal, with_role
+from config import Principal
+from config_urls import with_role
 from migrations.roles import ensure_database, ensure_ownership
 from migrations.run import upgrade
 from models import new_id
 from models.engine import Databases, make_engine
 from services.audit_chain import GENESIS
+from services.audit_checkpoint import sign_event
 from services.audit_drain import BATCH, drain
 from services.audit_event import EVENT_COLUMNS
 from services.audit_file import TRAIL, first_line, line_of
@@ -32,7 +35,10 @@ from services.signed_note import Signer
 
 EVENTS = 100_000
 LISTS, LISTED = 5_000, 20  # list events, and the ids that each names
+UPDATES = 10_000  # events with changes
 ROUNDS = 3
+A_MINUTE = 1_000  # events between two checkpoints
+MINUTES_A_YEAR = 525_600
 RATE, RATE_SECONDS, BACKLOG = 300, 20, 30_000
 DRAIN_FLOOR, DRAIN_BUSY_FLOOR, VERIFY_FLOOR = 10_000, 1_500, 50_000  # events/s
 SEALED_WITHIN = 5.0  # seconds from commit, p99
@@ -67,7 +73,7 @@ def _alone(running: Clinic) -> bool:
     with _database(running) as url:
         databases = Databases({each.value: with_role(url, each.role) for each in Principal}, pool_size=2)
         try:
-            return _sealing(databases, url) & _verifying(url) & _bytes(databases, url)
+            return _sealing(databases, url) & _bytes(databases, url) & _verifying(databases, url)
         finally:
             databases.dispose()
 
@@ -100,8 +106,17 @@ def _sealing(databases: Databases, url: str) -> bool:
     return rate >= DRAIN_FLOOR
 
 
-def _verifying(url: str) -> bool:
-    key = Signer("bench", bytes(32)).own_key
+def _verifying(databases: Databases, url: str) -> bool:
+    """Acts, lists and updates with their digests, signed as often as while the clinic is at work."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        _write(connection, (_updated(number) for number in range(UPDATES)))
+    _drain_all(databases)
+    signer = Signer("bench", bytes(32))
+    key, signed = signer.own_key, range(A_MINUTE, EVENTS // ROUNDS * ROUNDS + LISTS + UPDATES, A_MINUTE)
+    for sequence in signed:
+        with databases.session(Principal.WORKER) as session:
+            sign_event(session, signer, sequence)
+    _print_proof(url, len(signed))
     with psycopg.connect(url) as connection:
         online = verify_trail(connection, [key])
     with psycopg.connect(url) as connection, tempfile.NamedTemporaryFile(suffix=".trail") as file:
@@ -116,7 +131,25 @@ def _verifying(url: str) -> bool:
         offline = verify_files([Path(file.name)], [])
     rates = [report.events / report.seconds for report in (online, offline)]
     print(f"verify: {rates[0]:,.0f} events/s online, {rates[1]:,.0f} from a file (floor {VERIFY_FLOOR:,})", flush=True)
-    return online.is_intact and offline.is_intact and rates[1] >= VERIFY_FLOOR
+    return online.is_intact and offline.is_intact and min(rates) >= VERIFY_FLOOR
+
+
+def _print_proof(url: str, checkpoints: int) -> None:
+    """What proves the events takes room of its own: with each checkpoint, of which there is one a minute at most."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT pg_relation_size('audit_checkpoints') + pg_indexes_size('audit_checkpoints'),"
+            " pg_total_relation_size('audit_tree_nodes'),"
+            " (SELECT max(sequence) FROM audit_trail)"
+        ).fetchone()
+    assert row is not None
+    kept, nodes, events = row
+    print(
+        f"besides: {kept / checkpoints:,.0f} bytes a checkpoint, indexes included (up to "
+        f"{kept / checkpoints * MINUTES_A_YEAR / 1e6:,.0f} MB a year with one a minute), and "
+        f"{nodes / events:.1f} bytes an event for the tree",
+        flush=True,
+    )
 
 
 def _bytes(databases: Databases, url: str) -> bool:
@@ -202,6 +235,15 @@ def _event(number: int, action: str, **values: Any) -> tuple[Any, ...]:
         "session_id": SESSIONS[turn % len(SESSIONS)],
     } | values  # fmt: skip
     return tuple(event.get(name) for name in EVENT_COLUMNS)
+
+
+def _updated(number: int) -> tuple[Any, ...]:
+    fields = ("anamnesis", "diagnosis", "conduct")
+    changes = [{"field": field, "before": f"{number:032x}", "after": f"{number + 1:032x}"} for field in fields]
+    return _event(
+        number, "medical_record.update", entity_id=random.choice(RECORDS), from_version=1, to_version=2,
+        changes=Jsonb(changes),
+    )  # fmt: skip
 
 
 def _drain_all(databases: Databases) -> int:
