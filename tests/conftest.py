@@ -22,12 +22,16 @@ from config import Principal, Settings, load_settings
 from models.engine import Databases
 from tests.factories.cast import Cast, make_cast
 from tests.servers import DatabaseServer, database_server, redis_server
+from tests.telling import pytest_runtest_makereport
 from web.app import make_app
 
-# Modules that take longest, which begin first: a worker that met one of them last would keep the others waiting.
+__all__ = ["pytest_runtest_makereport"]
+
+# Modules that take longest, which begin first: a worker that met one of them last would keep the others waiting. Those
+# that start whole installations do not begin together.
 LONGEST = (
-    "embedded/test_run.py", "faults/test_faults.py", "e2e/test_accessibility.py", "web/test_access_matrix_pages.py",
-    "web/test_login_failures.py",
+    "observability/test_panels.py", "e2e/test_accessibility.py", "web/test_access_matrix_pages.py",
+    "embedded/test_run.py", "faults/test_faults.py", "web/test_login_failures.py",
     "import_export/test_sources_counts.py", "e2e/test_writing_records.py", "import_export/test_import_jobs.py",
     "tasks/test_worker.py", "web/test_access_matrix.py", "import_export/test_export.py", "e2e/test_records.py",
 )  # fmt: skip
@@ -121,6 +125,8 @@ def make_settings(urls: dict[str, str], redis_url: str, home: Path, **overrides:
         "rate_limit_anonymous": "1000000/minute",
         "rate_limit_pages": "1000000/minute",
         "rate_limit_live": "1000000/minute",
+        "ai_user_quota": "1000000/hour",
+        "ai_clinic_quota": "1000000/hour",
         **{f"database_url_{principal}": url for principal, url in urls.items()},
     }
     return load_settings(**(values | overrides))

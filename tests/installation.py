@@ -16,15 +16,16 @@ import psycopg
 from embedded.home import Home
 from embedded.process import wait_until
 from embedded.system_account import remove_system_folder
+from tests.telling import telling
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = [sys.executable, "-m", "cli", "run"]
 # Words of the command lines of what is started after the web server answers.
-WORKERS = ("--queues audit", "--exclude-queues audit", "scheduler")
-START_SECONDS = 60.0
+WORKERS = ("--queues audit", "--queues mail,access", "--exclude-queues audit", "scheduler")
+START_SECONDS = 120.0  # beside other tests; how soon it is there when alone is a test of its own
 STOP_SECONDS = 40.0
 # What a developer's shell may hold and a start of ours must not take over.
-FOREIGN = re.compile(r"DATABASE_URL|REDIS_URL|SECRET_KEY|FIELD_KEY|AUDIT_SIGNING_KEY|SIGILO_|PUBLIC_URL|COV")
+FOREIGN = re.compile(r"DATABASE_URL|REDIS_URL|SECRET_KEY|FIELD_KEY|AUDIT_SIGNING_KEY|SIGILO_|PUBLIC_URL|OTEL_|COV")
 
 
 def free_port() -> int:
@@ -37,9 +38,10 @@ def free_port() -> int:
 class Installation:
     """One SIGILO_HOME and port, and the ``sigilo run`` started on them last."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, start_seconds: float = START_SECONDS) -> None:
         self.home = Home(folder / "var")
         self.port = free_port()
+        self._start_seconds = start_seconds
         self.output = folder / "output"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -64,9 +66,9 @@ class Installation:
     def start(self, command: list[str] | None = None, **variables: str) -> None:
         """Begin, and wait until it says that it is ready."""
         self.begin(command or RUN, **variables)
-        assert wait_until(lambda: self.has_ended or "Ctrl-C stops" in self.said, START_SECONDS), self.said
+        assert wait_until(lambda: self.has_ended or "Ctrl-C stops" in self.said, self._start_seconds), self.said
         assert not self.has_ended, self.said
-        assert wait_until(lambda: all(map(self.has_child, WORKERS)), START_SECONDS), self.said
+        assert wait_until(lambda: all(map(self.has_child, WORKERS)), self._start_seconds), self.said
 
     @property
     def has_ended(self) -> bool:
@@ -116,3 +118,5 @@ class Installation:
             self.process.terminate()
             self.process.wait(STOP_SECONDS)
         remove_system_folder(self.home.postgres)
+        told = list(telling(self.said)) if self.output.exists() else []
+        assert not told

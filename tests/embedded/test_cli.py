@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -17,15 +18,20 @@ from click.testing import CliRunner, Result
 from sqlalchemy import delete, select
 
 import cli
+import cli_progress
 from config import PRODUCT_VERSION, ConfigurationError, Principal, Settings
 from embedded.home import Home
 from models import ApiToken, AuditOutbox, DeadLetter, new_id
 from models.engine import Databases
 from services.errors import Conflict, Invalid
 from tests.audit.trail import drain_all
+from tests.factories.backup import forget_backups
+from tests.factories.cast import make_cpf, make_patient
 from tests.factories.dead_letter import make_dead_letter
 
-FOREIGN = re.compile(r"DATABASE_URL|REDIS_URL|SECRET_KEY|FIELD_KEY|AUDIT_SIGNING_KEY|SIGILO_|PUBLIC_URL|PORT")
+FOREIGN = re.compile(
+    r"DATABASE_URL|REDIS_URL|OLLAMA_URL|AI_|SECRET_KEY|FIELD_KEY|AUDIT_SIGNING_KEY|SIGILO_|PUBLIC_URL|PORT"
+)
 
 
 @pytest.fixture
@@ -41,11 +47,15 @@ def environment(own_home: Home, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
 @pytest.fixture
 def served(environment: dict[str, str], settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The same shell with the servers of the test run named in it."""
+    serve(settings, monkeypatch)
+    return settings
+
+
+def serve(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"database_url_{principal.value}" for principal in Principal]
     for name in ("secret_key", "field_key", "audit_signing_key", "redis_url", *names):
         monkeypatch.setenv(name.upper(), getattr(settings, name).get_secret_value())
     monkeypatch.setenv("SIGILO_ENV", "development")
-    return settings
 
 
 def sigilo(*arguments: str) -> Result:
@@ -53,9 +63,10 @@ def sigilo(*arguments: str) -> Result:
 
 
 def test_help_lists_every_command_of_the_contract() -> None:
-    listed = set(re.findall(r"^  ([a-z]+)  ", sigilo("--help").stdout, re.MULTILINE))
+    listed = set(re.findall(r"^  ([a-z0-9]+)  ", sigilo("--help").stdout, re.MULTILINE))
     assert listed == {
-        "run", "web", "worker", "scheduler", "db", "user", "token", "import", "export", "demo", "audit", "doctor",
+        "run", "web", "worker", "scheduler", "db", "user", "token", "import", "export", "demo", "audit", "backup",
+        "keys", "ai", "cid10", "doctor", "smoke",
     }  # fmt: skip
     assert PRODUCT_VERSION in sigilo("--version").stdout
 
@@ -66,8 +77,10 @@ def test_help_lists_every_command_of_the_contract() -> None:
         ("db", "upgrade"), ("db", "downgrade", "base"), ("db", "url"), ("worker",), ("web",), ("scheduler",),
         ("user", "disable", "--email", "a@example.org"), ("token", "create", "--email", "a@example.org"),
         ("import", "/nonexistent"), ("export", "/tmp/x", "--format", "csv", "--as", "a@example.org"),
+        ("backup", "create"), ("backup", "list"), ("backup", "restore", "latest", "--into", "postgresql:///x"),
         ("demo", "seed"), ("audit", "verify"), ("audit", "checkpoint"), ("audit", "prove", "1"),
-        ("audit", "export", "/nonexistent/trail"),
+        ("audit", "export", "/nonexistent/trail"), ("keys", "status"), ("keys", "reencrypt"), ("cid10", "import", "/"),
+        ("ai", "pull"), ("ai", "models"), ("ai", "evaluate"),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -126,6 +139,22 @@ def test_upgrade_of_the_newest_schema_changes_nothing(served: Settings) -> None:
     assert result.stdout == ""
 
 
+def test_waiting_for_the_schema_ends_when_it_is_there(served: Settings) -> None:
+    assert sigilo("db", "wait", "--schema").exit_code == 0
+
+
+@pytest.mark.parametrize("also", [(), ("--schema",)], ids=["any", "schema"])
+def test_waiting_for_a_database_that_is_not_there_ends_with_what_to_check(
+    served: Settings, monkeypatch: pytest.MonkeyPatch, also: tuple[str, ...]
+) -> None:
+    for name in ("DATABASE_URL", "DATABASE_URL_ANONYMOUS"):
+        monkeypatch.setenv(name, "postgresql://nobody:secret-word@127.0.0.1:1/nothing")
+    waited = sigilo("db", "wait", "--seconds", "1", *also)
+    assert waited.exit_code == 1
+    assert "does not answer" in waited.stderr and "DATABASE_URL" in waited.stderr
+    assert "secret-word" not in waited.output
+
+
 def test_missing_setting_is_named_when_only_the_database_is_given(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,11 +178,12 @@ def worker_databases(served: Settings) -> Iterator[Databases]:
     made.dispose()
 
 
-def test_doctor_finds_everything_well(served: Settings, worker_databases: Databases) -> None:
+def test_doctor_finds_everything_well(served: Settings, worker_databases: Databases, databases: Databases) -> None:
+    forget_backups(databases)  # of other tests
     result = sigilo("doctor")
     assert result.exit_code == 0, result.stdout
     assert "every role connects" in result.stdout
-    assert result.stdout.splitlines()[-1] == "7 checks, 0 to fix"
+    assert result.stdout.splitlines()[-1] == "13 checks, 0 to fix"
 
 
 def test_doctor_finds_work_that_failed_for_good(served: Settings, worker_databases: Databases) -> None:
@@ -197,8 +227,8 @@ def test_doctor_finds_secrets_that_others_may_read(environment: dict[str, str], 
 def test_progress_elsewhere_than_on_a_terminal_is_plain_lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cli, "PLAIN_PROGRESS_SECONDS", 0.0)
-    with cli.progress_of("Importing") as progress:
+    monkeypatch.setattr(cli_progress, "PLAIN_PROGRESS_SECONDS", 0.0)
+    with cli_progress.progress_of("Importing") as progress:
         progress(10, 20)
         progress(15, None)
     assert capsys.readouterr().err == "Importing: 10 of 20\nImporting: 15\n"
@@ -278,3 +308,35 @@ def test_the_trail_is_exported_and_proven_and_checked_with_the_key_alone(
     stranger = sigilo("audit", "check", str(proof), "--key", "A" * 43 + "=")
     assert (stranger.exit_code, stranger.stdout) == (1, "")
     assert sigilo(*arguments, "--key", "A" * 43 + "=").exit_code == 1
+
+
+def test_keys_are_made_and_changed_and_one_that_rows_need_stops_the_start(
+    fresh_settings: Settings, fresh_databases: Databases, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = fresh_settings.field_key.get_secret_value()
+    serve(fresh_settings, monkeypatch)
+    make_patient(fresh_databases, fresh_settings, cpf=make_cpf())
+    new = sigilo("keys", "make").stdout.strip()
+    assert len(base64.b64decode(new, validate=True)) == 32
+
+    monkeypatch.setenv("FIELD_KEY", new)
+    monkeypatch.setattr("embedded.serving.become", lambda *_: pytest.fail("it was started"))
+    for command in ("web", "worker"):
+        refused = sigilo(command)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert "put the former key back into FIELD_KEY_PREVIOUS" in refused.stderr
+    monkeypatch.setenv("FIELD_KEY_PREVIOUS", old)
+    before = sigilo("keys", "status")
+    assert before.exit_code == 1
+    assert re.search(r"^key \d+ \(opens\): 1 patients, 0 versions, 0 accounts$", before.stdout, re.MULTILINE)
+    assert "1 rows need a former field key" in sigilo("doctor").stdout
+
+    changed = sigilo("keys", "reencrypt")
+    assert (changed.exit_code, changed.stdout) == (0, "1 rows sealed under the current key\n"), changed.stderr
+    assert "take it out of FIELD_KEY_PREVIOUS" in changed.stderr
+    assert sigilo("keys", "status").exit_code == 0
+    assert "nothing is sealed under a key in FIELD_KEY_PREVIOUS" in sigilo("doctor").stdout
+    monkeypatch.delenv("FIELD_KEY_PREVIOUS")
+    status = sigilo("keys", "status")
+    assert re.fullmatch(r"key \d+ \(seals\): 1 patients, 0 versions, 0 accounts\n", status.stdout)
+    assert [said for said in (changed, before, status) if new in said.output or old in said.output] == []

@@ -162,6 +162,16 @@ def test_environment_names_files_and_holds_no_secret(own_home: Home) -> None:
     assert secret not in str(found)
 
 
+def test_former_keys_lie_beside_the_others_while_one_changes(own_home: Home) -> None:
+    own_home.create()
+    before = installation_environment(own_home, {}, port=9, postgres=None, redis=None)
+    (own_home.secrets / "field_key_previous").write_text("a former key")
+    after = installation_environment(own_home, {}, port=9, postgres=None, redis=None)
+    assert set(after.items()) - set(before.items()) == {
+        ("FIELD_KEY_PREVIOUS_FILE", str(own_home.secrets / "field_key_previous"))
+    }
+
+
 def test_other_terminal_gets_what_runs_and_keeps_what_it_brings(own_home: Home) -> None:
     own_home.create()
     home = {"SIGILO_HOME": str(own_home.path)}

@@ -9,16 +9,31 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
 from embedded.process import is_alive, processes_marked, wait_until
 from embedded.supervisor import MARK, answers_ready
+from tests.embedded.secret_traces import (
+    WRONG,
+    Traces,
+    command_lines,
+    wrong_database_passwords,
+    wrong_redis_password,
+)  # fmt: skip
+from tests.faults.clinic import BACK_SECONDS
 from tests.installation import RUN, START_SECONDS, STOP_SECONDS, WORKERS, Installation, free_port
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def seen_in_ps() -> Iterator[set[bytes]]:
+    with command_lines() as seen:
+        yield seen
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory, seen_in_ps: set[bytes]) -> Iterator[Installation]:
     """Runs for the tests of this module in turn; each leaves it running."""
     made = Installation(tmp_path_factory.mktemp("run"))
     try:
@@ -54,8 +69,71 @@ def test_output_and_environments_hold_no_secret(installation: Installation) -> N
     assert [value for value in values if value in shown] == []
 
 
+AT_WORK = """
+    SELECT (SELECT count(*) FILTER (WHERE state IN ('PENDING', 'RUNNING')) + (count(*) = 0)::int FROM backups)
+        + (SELECT count(*) FROM backup_drills WHERE state = 'RUNNING')
+"""
+
+
+def first_backup_is_done(installation: Installation) -> bool:
+    """The backup that is due when it first starts is made, and drilled."""
+    return wait_until(lambda: installation.query(AT_WORK) == (0,), START_SECONDS)
+
+
+def test_a_whole_installation_passes_the_smoke_test(installation: Installation) -> None:
+    """Signed in too; it takes a moment until every worker is there and the first backup is drilled."""
+    url, logins = f"http://127.0.0.1:{installation.port}", str(installation.home.demo_credentials)
+    assert wait_until(lambda: httpx.get(f"{url}/api/health").json()["status"] == "ok", START_SECONDS)
+    said = installation.sigilo("smoke", url, "--credentials", logins, "--as", "nurse")
+    assert (said.returncode, said.stdout.count("FAIL")) == (0, 0), said.stdout + said.stderr
+    assert said.stdout.endswith("10 checks, 0 failed\n")
+    assert said.stdout.splitlines()[-2] == "pass  Sign-in: in and out again"
+
+
+def test_nothing_secret_is_shown_whatever_fails(installation: Installation, seen_in_ps: set[bytes]) -> None:
+    """In ``ps``, logs, pages, /metrics and what commands say, while all is well, the database refuses every password,
+    and Redis does."""
+    home = installation.home
+    assert first_backup_is_done(installation), "one that loses its database is said to run for some minutes more"
+    logins = json.loads(home.demo_credentials.read_text())
+    traces = Traces(installation)
+    with httpx.Client(timeout=30) as client:
+        traces.visit(client, "signed out")
+        traces.sign_in(client, **logins["admin"])
+        traces.visit(client, "signed in")
+        token = installation.sigilo("token", "create", "--email", logins["doctor"]["email"]).stdout.strip()
+        listed = client.get(f"{traces.url}/api/patients", headers={"Authorization": f"Bearer {token}"})
+        assert listed.status_code == 200
+        with wrong_redis_password(installation):
+            traces.visit(client, "no Redis")
+            with wrong_database_passwords(installation):
+                traces.visit(client, "no database either")
+                said = traces.command("doctor")
+        url = (home.secrets / "database_url_staff").read_text().strip()
+        own = (home.secrets / "sigilo_staff_password").read_text().strip()
+        given = {"DATABASE_URL_STAFF": url.replace(own, WRONG), "REDIS_URL": f"redis://:{WRONG}@127.0.0.1:1/0"}
+        said += traces.command("doctor", **given)
+        assert said.count("check DATABASE_URL") >= 2 and said.count("check REDIS_URL") == 2
+        assert wait_until(lambda: client.get(f"{traces.url}/readyz").status_code == 200, 30)
+        traces.visit(client, "well again")
+        cookies = [value for value in client.cookies.values() if value]
+    traces.logs()
+    assert {200, 401, 404, 503} <= traces.statuses, "it was seen to fail"
+    values = {path.name: path.read_text().strip() for path in home.secrets.iterdir()}
+    values |= {f"the password of {who}": login["password"] for who, login in logins.items()}
+    values |= {"token": token, "wrong": WRONG, "session": cookies[0]}
+    assert traces.where("check REDIS_URL") and traces.where("ready to accept connections"), "all was looked at"
+    assert {name: traces.where(value) for name, value in values.items() if traces.where(value)} == {}
+    shown = b"\n".join(seen_in_ps)
+    assert b"granian" in shown and b"bin/postgres" in shown, "it was looked at"
+    assert [name for name, value in values.items() if value.encode() in shown] == []
+
+
 def test_whole_set_takes_less_than_a_gibibyte(installation: Installation) -> None:
-    resident = sum(process.memory_info().rss for process in installation.tree())
+    """Idle. What processes share, as PostgreSQL's do their buffers and a forked worker its programs, lies in memory
+    once and counts once."""
+    assert first_backup_is_done(installation)
+    resident = sum(process.memory_full_info().pss for process in installation.tree())
     assert resident < 1 << 30
 
 
@@ -83,7 +161,7 @@ def test_commands_in_another_terminal_reach_the_running_servers(installation: In
         assert connection.execute("SELECT current_user").fetchone() == ("sigilo_staff",)
     examined = installation.sigilo("doctor")
     assert examined.returncode == 0, examined.stdout
-    assert examined.stdout.splitlines()[-1] == "7 checks, 0 to fix"
+    assert examined.stdout.splitlines()[-1] == "13 checks, 0 to fix"
 
 
 @pytest.mark.parametrize("words", ["granian", *WORKERS, "bin/postgres", "redis-server"])
@@ -94,8 +172,8 @@ def test_ended_process_is_started_again(installation: Installation, words: str) 
     victim.kill()
     assert wait_until(lambda: installation.has_child(words, other_than=victim.pid), 20)
     assert wait_until(lambda: left_alive(members) == [], 20)
-    assert wait_until(lambda: answers_ready(installation.port), 20)
-    assert wait_until(lambda: installation.sigilo("doctor").returncode == 0, 20)
+    assert wait_until(lambda: answers_ready(installation.port), BACK_SECONDS)
+    assert wait_until(lambda: installation.sigilo("doctor").returncode == 0, BACK_SECONDS)
 
 
 def test_killed_parent_takes_all_along_and_the_next_start_recovers(installation: Installation) -> None:

@@ -15,10 +15,12 @@ from embedded.errors import EmbeddedError
 from embedded.process import spawn
 from embedded.serving import (
     audit_worker_command,
+    inference_worker_command,
+    metrics_environment,
     other_worker_command,
+    prompt_worker_command,
     scheduler_command,
     web_command,
-    web_environment,
     worker_command,
 )
 from embedded.supervisor import FIRST_BACKOFF, LONGEST_BACKOFF, STEADY_SECONDS, Child, refuse_busy_port
@@ -72,13 +74,18 @@ def test_command_lines_name_the_address_and_no_secret() -> None:
     assert worker_command(processes=3)[worker_command().index("--concurrency") + 1] == "3"
     audit, others = audit_worker_command(), other_worker_command()
     assert audit[audit.index("--queues") + 1] == "audit"
-    assert others[others.index("--exclude-queues") + 1] == "audit"
+    assert others[others.index("--exclude-queues") + 1] == "audit,mail,access,inference"
+    prompt, without_model = prompt_worker_command(has_model=True), prompt_worker_command(has_model=False)
+    assert prompt[prompt.index("--queues") + 1] == "mail,access", "what nobody's import should delay"
+    assert without_model[without_model.index("--queues") + 1] == "mail,access,inference", "rules answer at once"
+    inference = inference_worker_command()
+    assert inference[inference.index("--queues") + 1] == "inference", "a slow model delays nobody else"
     assert scheduler_command()[-1] == "scheduler"
 
 
 def test_metrics_of_the_last_run_are_gone(tmp_path: Path) -> None:
     folder = tmp_path / "var" / "metrics"
-    assert web_environment({"A": "1"}, folder) == {"A": "1", "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    assert metrics_environment({"A": "1"}, folder) == {"A": "1", "PROMETHEUS_MULTIPROC_DIR": str(folder)}
     (folder / "counter_1.db").write_text("old")
-    web_environment({}, folder)
+    metrics_environment({}, folder)
     assert list(folder.iterdir()) == []

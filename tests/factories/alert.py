@@ -20,6 +20,7 @@ def make_alert(databases: Databases, person: Person, **values: Any) -> uuid.UUID
         "threshold": 40, "window_minutes": 60, "patient_ids": [new_id(), new_id()], "first_sequence": 1,
         "last_sequence": 50, "ends_at": started + timedelta(hours=1), "last_at": started + timedelta(minutes=50),
     } | values  # fmt: skip
+    given.setdefault("told_count", given["count"])
     alert = AccessAlert(id=new_id(), user_id=person.id, started_at=started, **given)
     with databases.session(Principal.WORKER) as session:
         session.add(alert)

@@ -23,6 +23,13 @@ from services.field_encryption import field_cipher
 from services.permissions import scopes_of
 
 PLENTY = "1000000/minute"
+PATIENTS = {"patient": "Conceição Ávila", "stranger": "João Estranho da Silva"}
+USERS = {
+    "doctor": (Role.DOCTOR, "Ana Moura"), "doctor2": (Role.DOCTOR, "Paulo Reis"), "nurse": (Role.NURSE, "Rita Prado"),
+    "nurse2": (Role.NURSE, "Caio Lima"), "reception": (Role.RECEPTION, "Bia Rocha"),
+    "admin": (Role.ADMIN, "Davi Nunes"), "auditor": (Role.AUDITOR, "Eva Torres"),
+    "patient": (Role.PATIENT, "Conceicao Avila"), "stranger": (Role.PATIENT, "Joao Estranho"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -135,19 +142,12 @@ def join_team(databases: Databases, patient_id: uuid.UUID, user_id: uuid.UUID, o
 def make_cast(databases: Databases, settings: Settings) -> Cast:
     """Everybody, with the patients' rows and the care team that the class describes."""
     own = make_patient(
-        databases, settings, "Conceição Ávila", cpf=make_cpf(), cns="700000000000005", phone="11 5555-0101"
+        databases, settings, PATIENTS["patient"], cpf=make_cpf(), cns="700000000000005", phone="11 5555-0101"
     )
-    other = make_patient(databases, settings, "João Estranho da Silva", cpf=make_cpf(), birth_date=None)
+    other = make_patient(databases, settings, PATIENTS["stranger"], cpf=make_cpf(), birth_date=None)
+    rows = {"patient": own, "stranger": other}
     people = {
-        "doctor": make_person(databases, Role.DOCTOR, "Ana Moura"),
-        "doctor2": make_person(databases, Role.DOCTOR, "Paulo Reis"),
-        "nurse": make_person(databases, Role.NURSE, "Rita Prado"),
-        "nurse2": make_person(databases, Role.NURSE, "Caio Lima"),
-        "reception": make_person(databases, Role.RECEPTION, "Bia Rocha"),
-        "admin": make_person(databases, Role.ADMIN, "Davi Nunes"),
-        "auditor": make_person(databases, Role.AUDITOR, "Eva Torres"),
-        "patient": make_person(databases, Role.PATIENT, "Conceicao Avila", patient_id=own),
-        "stranger": make_person(databases, Role.PATIENT, "Joao Estranho", patient_id=other),
+        who: make_person(databases, role, name, patient_id=rows.get(who)) for who, (role, name) in USERS.items()
     }
     join_team(databases, own, people["doctor"].id, "RESPONSIBLE")
     join_team(databases, own, people["nurse"].id)
