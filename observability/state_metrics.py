@@ -56,8 +56,16 @@ STATE_METRICS = (
         "sigilo_audit_checkpoint_sink_failed", "1 when a place of this kind did not take the newest checkpoint", "sink"
     ),
     StateMetric("sigilo_access_alerts_open", "Unusual accesses that nobody has reviewed"),
+    StateMetric(
+        "sigilo_access_alerts_oldest_age_seconds",
+        "Since the unusual access was noticed that has waited longest for a review; 0 without one",
+    ),
     StateMetric("sigilo_emergency_accesses_open", "Emergency accesses that show a patient right now"),
     StateMetric("sigilo_emergency_accesses_unreviewed", "Emergency accesses that nobody has reviewed"),
+    StateMetric(
+        "sigilo_emergency_accesses_oldest_age_seconds",
+        "Since the emergency access was granted that has waited longest for a review; 0 without one",
+    ),
     StateMetric("sigilo_sessions", "People signed in at a browser and active lately, by the role they act in", "role"),
     StateMetric("sigilo_ai_waiting", "Questions that wait for an answer"),
     StateMetric(

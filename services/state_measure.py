@@ -55,7 +55,8 @@ TRAIL = f"""
         (SELECT extract(epoch FROM max(finished_at))::float8 FROM job_runs
             WHERE job = '{VERIFY}' AND outcome = 'success'),
         (SELECT jsonb_object_agg(name, failure IS NOT NULL) FROM checkpoint_sinks),
-        split_part(access_alerts_state(), '|', 2)::bigint
+        split_part(access_alerts_state(), '|', 2)::bigint,
+        extract(epoch FROM now() - access_alerts_waiting_since())::float8
     FROM audit_standing()
 """
 # As the auditor: no role of staff's reads the trail.
@@ -70,7 +71,8 @@ PEOPLE = f"""
             SELECT s.acting_role, count(*) AS n FROM sessions s WHERE s.ended_at IS NULL AND s.expires_at > now()
                 AND s.last_seen_at > now() - {IDLE} GROUP BY 1
         ) r),
-        count(*) FILTER (WHERE expires_at > now()), count(*) FILTER (WHERE reviewed_at IS NULL)
+        count(*) FILTER (WHERE expires_at > now()), count(*) FILTER (WHERE reviewed_at IS NULL),
+        extract(epoch FROM now() - min(granted_at) FILTER (WHERE reviewed_at IS NULL))::float8
     FROM break_glass_grants WHERE reviewed_at IS NULL OR expires_at > now()
 """
 WORK = """
@@ -149,7 +151,7 @@ def _jobs(row: Row, settings: Settings, now: datetime) -> Readings:
 
 
 def _trail(row: Row, settings: Settings, _: datetime) -> Readings:
-    waiting, age, notes, success, sinks, alerts = row
+    waiting, age, notes, success, sinks, alerts, alerts_age = row
     check = newest_check(notes or [], signer_of(settings).trusted)
     is_whole = check is not None and check.problems == 0
     verified = check.at.timestamp() if check is not None and is_whole else success or 0
@@ -164,15 +166,17 @@ def _trail(row: Row, settings: Settings, _: datetime) -> Readings:
         "sigilo_audit_verification_failed": check is not None and not is_whole,
         "sigilo_audit_checkpoint_sink_failed": kinds,
         "sigilo_access_alerts_open": alerts,
+        "sigilo_access_alerts_oldest_age_seconds": max(0.0, alerts_age or 0.0),
     }
 
 
 def _people(row: Row, _: Settings, __: datetime) -> Readings:
-    sessions, shown, unreviewed = row
+    sessions, shown, unreviewed, age = row
     return {
         "sigilo_sessions": _by(sessions, Role),
         "sigilo_emergency_accesses_open": shown,
         "sigilo_emergency_accesses_unreviewed": unreviewed,
+        "sigilo_emergency_accesses_oldest_age_seconds": max(0.0, age or 0.0),
     }
 
 

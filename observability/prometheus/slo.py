@@ -1,6 +1,6 @@
 """Write the rules of the service level objectives: ``python observability/prometheus/slo.py > …/rules/slo.yml``.
 
-Four promises, each with the share of bad requests or bad time in eight windows and two alerts of Google's SRE
+Five promises, each with the share of bad requests or bad time in eight windows and two alerts of Google's SRE
 Workbook, chapter 5 ("Alerting on SLOs", multiwindow, multi-burn-rate): fast (2 % of a month's budget gone in an hour,
 or 5 % in six) calls somebody, slow (10 % in one to three days) can wait for the morning. The short window of each pair
 ends the alert soon after the burning ends. They differ in numbers alone, so this table writes them; a test compares
@@ -69,6 +69,13 @@ OBJECTIVES = (
         "availability", "Availability", 0.999,
         "999 of 1,000 requests are answered without a fault of ours", "999 de cada 1.000 páginas e chamadas funcionam",
         all_of=f"{REQUESTS}_count{{{PEOPLE}}}", bad_of=f'{REQUESTS}_count{{{PEOPLE}, status=~"5.."}}',
+    ),
+    # What nobody answers is counted by no server: a share of time, by the probe from outside, or by what Prometheus itself
+    # reaches where there is none.
+    Objective(
+        "reachability", "Reachability", 0.999,
+        "somebody answers, 99.9 % of the time", "o sistema responde 99,9% do tempo",
+        is_bad='(max(probe_success{job="blackbox", probe="readyz"}) or max(up{job="sigilo-web"}) or vector(0)) == bool 0',
     ),
     Objective(
         "latency", "Latency", 0.99,

@@ -132,6 +132,9 @@ def test_people_alerts_questions_imports_and_failed_work(
     assert jobs == {"queued": 1, "running": 0, "done": 2, "failed": 0, "cancelled": 0}
     assert found["sigilo_access_alerts_open"] == 1
     assert (found["sigilo_emergency_accesses_open"], found["sigilo_emergency_accesses_unreviewed"]) == (1, 2)
+    for oldest in ("sigilo_access_alerts_oldest_age_seconds", "sigilo_emergency_accesses_oldest_age_seconds"):
+        age = found[oldest]
+        assert isinstance(age, float) and age > 0, oldest
     assert found["sigilo_dead_letters_open"] == 1
     assert (found["sigilo_ai_waiting"], found["sigilo_records"]) == (1, 1)
 

@@ -29,17 +29,16 @@ CASES = {
     ),
     "AccessAlertsWaiting": Case(
         fires={
-            f"sigilo_access_alerts_open{{{WEB}}}": "0 1x99",
-            'sigilo_access_alerts_open{job="sigilo-web",instance="web-2:8000"}': "0 1x99",
+            f"sigilo_access_alerts_oldest_age_seconds{{{WEB}}}": "86395+60x90",
+            'sigilo_access_alerts_oldest_age_seconds{job="sigilo-web",instance="web-2:8000"}': "86395+60x90",
         },
-        since=30,
-        step=30,
-        quiet=({f"sigilo_access_alerts_open{{{WEB}}}": "0 5x46 0x90"},),
+        since=1,
+        # Some always wait, and none for a day.
+        quiet=({f"sigilo_access_alerts_oldest_age_seconds{{{WEB}}}": "79000+60x120 600+60x120"},),
     ),
     "EmergencyAccessesUnreviewed": Case(
-        fires={f"sigilo_emergency_accesses_unreviewed{{{WEB}}}": "0 1x99"},
-        since=30,
-        step=30,
-        quiet=({f"sigilo_emergency_accesses_unreviewed{{{WEB}}}": "0 1x46 0x90"},),
+        fires={f"sigilo_emergency_accesses_oldest_age_seconds{{{WEB}}}": "86395+60x90"},
+        since=1,
+        quiet=({f"sigilo_emergency_accesses_oldest_age_seconds{{{WEB}}}": "79000+60x120 600+60x120"},),
     ),
 }

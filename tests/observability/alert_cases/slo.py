@@ -14,6 +14,14 @@ def durations(quick: float, slow: float, times: int = 400) -> Series:
     return {requests("200"): f"0+{quick + slow}x{times}", within("0.3"): f"0+{quick}x{times}"}
 
 
+def reached(values: str) -> Series:
+    """By the probe from outside; Prometheus reaches the server all the time."""
+    return {
+        'probe_success{job="blackbox",probe="readyz",instance="https://clinic/readyz"}': values,
+        f"up{{{WEB}}}": "1x2000",
+    }
+
+
 def sealed(values: str) -> Series:
     return {f"sigilo_audit_outbox_age_seconds{{{WEB}}}": values}
 
@@ -47,6 +55,25 @@ CASES = {
         step=5,
         labels=named("availability"),
         quiet=(answers(9_995, 5),),
+    ),
+    # 1.44 % of an hour are 52 seconds.
+    "ReachabilityBudgetBurnsFast": Case(
+        fires=reached("1x200 0x90"),
+        since=201,
+        labels=named("reachability"),
+        quiet=(
+            reached("1x400"),
+            # Where nobody asks from outside, what Prometheus itself reaches counts; one of two is enough.
+            {f"up{{{WEB}}}": "1x200 0x90", 'up{job="sigilo-web",instance="web-2:8000"}': "1x400"},
+        ),
+    ),
+    "ReachabilityBudgetBurnsSlowly": Case(
+        # A quarter of an hour in every seven, after a day that was good.
+        fires=reached("1x96 " + "0 1x28 " * 50),
+        since=1455,
+        step=15,
+        labels=named("reachability"),
+        quiet=(reached("1x2000"),),
     ),
     "LatencyBudgetBurnsFast": Case(
         fires=durations(8_000, 2_000),

@@ -45,9 +45,9 @@ CASES = {
         fires={
             'up{job="sigilo-worker",instance="a"}': "1x30 stale",
             'up{job="sigilo-worker",instance="b"}': "1x30 stale",
-            'up{job="node",instance="c"}': "1x200",
+            'up{job="node",instance="c"}': "1x900",
         },
-        since=60,
+        since=31,
         labels={"job": "sigilo-worker"},
         quiet=(
             {'up{job="sigilo-worker",instance="a"}': "1x30 stale", 'up{job="sigilo-worker",instance="b"}': "1x200"},
