@@ -26,15 +26,14 @@ COLOURS = ("blue", "green")
 class Clinic:
     """Production's settings, but for quotas that a test would soon have used up."""
 
-    def __init__(
-        self, folder: Path, settings: Settings, *, workers: int = 1, drain: float = 2.0, watch: float = 2.0
-    ) -> None:
+    def __init__(self, folder: Path, settings: Settings, *, drain: float = 2.0, watch: float = 2.0) -> None:
         self.folder = folder
         self.ports = {colour: free_port() for colour in COLOURS}
         self.proxy = Proxy(folder, self.ports)
         self.environment = {
             **web_environment(settings), "SIGILO_ENV": "production", "TRUSTED_PROXIES": "127.0.0.1",
-            "PUBLIC_URL": self.proxy.url, "WEB_WORKERS": str(workers), "DRAIN_SECONDS": f"{drain:g}",
+            "PUBLIC_URL": self.proxy.url, "DRAIN_SECONDS": f"{drain:g}",
+            "SIGILO_HOME": str(folder / "home"), "STATIC_FOLDER": str(self.proxy.static),
             **{f"RATE_LIMIT_{kind}": PLENTY for kind in ("DEFAULT", "PAGES", "LIVE", "ANONYMOUS", "LOGIN")},
         }  # fmt: skip
         (folder / "ports.json").write_text(json.dumps(self.ports))
@@ -92,11 +91,9 @@ class Clinic:
 
 
 @contextmanager
-def clinic_at(
-    folder: Path, settings: Settings, *, workers: int = 1, drain: float = 2.0, watch: float = 2.0
-) -> Iterator[Clinic]:
+def clinic_at(folder: Path, settings: Settings, *, drain: float = 2.0, watch: float = 2.0) -> Iterator[Clinic]:
     """With blue serving, as after the first release."""
-    made = Clinic(folder, settings, workers=workers, drain=drain, watch=watch)
+    made = Clinic(folder, settings, drain=drain, watch=watch)
     try:
         made.proxy.start()
         code, said = made.switch()

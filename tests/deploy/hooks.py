@@ -16,10 +16,10 @@ import urllib.request
 from pathlib import Path
 
 from embedded.process import is_alive, wait_until
-from embedded.serving import metrics_environment, web_command
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STOP_SECONDS = 60.0
+WORKERS = "1"
 
 
 def start(folder: Path, colour: str) -> None:
@@ -29,11 +29,7 @@ def start(folder: Path, colour: str) -> None:
 
 def resume(folder: Path, colour: str) -> None:
     environment = json.loads(started_as(folder, colour).read_text())
-    command = web_command(
-        host="127.0.0.1", port=port(folder, colour), workers=int(environment["WEB_WORKERS"]),
-        drain=float(environment["DRAIN_SECONDS"]),
-    )  # fmt: skip
-    environment = metrics_environment(environment, folder / f"metrics-{colour}")
+    command = [sys.executable, "-m", "cli", "web", "--port", str(port(folder, colour)), "--workers", WORKERS]
     with (folder / f"{colour}.log").open("ab") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
