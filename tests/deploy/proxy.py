@@ -39,7 +39,8 @@ class Proxy:
             "SIGILO_BLUE": self.addresses["blue"], "SIGILO_GREEN": self.addresses["green"],
             "SIGILO_STATE": str(self.state), "SIGILO_STATIC": str(self.static),
             "SIGILO_HTTP_PORT": str(self.http), "SIGILO_HTTPS_PORT": str(self.https),
-            "SIGILO_HOLD": "500ms", "SIGILO_INSIDE": f"127.0.0.1:{self._inside}", "SIGILO_ADMIN": f"localhost:{self._admin}",
+            "SIGILO_HOLD": "500ms",
+            "SIGILO_INSIDE": f"127.0.0.1:{self._inside}", "SIGILO_ADMIN": f"localhost:{self._admin}",
         }  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -120,7 +120,8 @@ def test_what_is_too_large_is_refused_and_uploads_may_be_larger(
         assert by_proxy.status_code == 413, path
         assert "requestId" not in by_proxy.text
     upload = outside.post("/api/imports", content=b" " * 3_000_000, headers=headers)
-    assert upload.status_code == 415, "asked of the application, which takes forms there"
+    assert upload.status_code == 403
+    assert upload.json()["requestId"], "asked of the application, where doctors import nothing"
 
 
 def test_nobody_says_for_themselves_where_they_come_from(
