@@ -115,9 +115,12 @@ def web(host: str, port: int | None, workers: int) -> None:
     """Serve pages and the JSON API."""
     from embedded.serving import become, metrics_environment, web_command
     from services.field_keys import refuse_dropped_keys
+    from web.static_publish import publish_static
 
     settings = running_settings()
     refuse_dropped_keys(settings, Principal.STAFF)
+    if settings.static_folder:
+        publish_static(Path(settings.static_folder))
     port = port or settings.port
     # A folder per port: two releases may serve side by side while one takes over from the other.
     environment = metrics_environment(os.environ, settings.sigilo_home / "metrics" / str(port))
@@ -177,6 +180,14 @@ def db_downgrade(revision: str) -> None:
 
     downgrade_schema(running_settings(), revision)
     click.echo(f"The schema is at {revision}.", err=True)
+
+
+@db.command("beside")
+def db_beside() -> None:
+    """Whether the release that serves goes on working once this one has upgraded the schema. Changes nothing."""
+    from migrations.prepare import check_beside
+
+    click.echo(check_beside(running_settings()))
 
 
 @db.command("wait")
