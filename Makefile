@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 PROCESSES ?= 3
 POSTGRESQL_15 := /usr/lib/postgresql/15/bin
 
-.PHONY: help run test coverage test-pg15 faults drill image lint bench sure
+.PHONY: help run test coverage test-pg15 faults drill image blue-green compat lint bench sure
 
 help: ## List the verbs
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,11 +25,13 @@ ALL_TESTS := -m pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadsco
 test: $(INSTALLED) ## Run all tests, browser tests included
 	@scripts/install-chromium
 	@scripts/install-prometheus >/dev/null
+	@scripts/install-caddy >/dev/null
 	@$(BIN)/python $(ALL_TESTS)
 
 coverage: $(INSTALLED) ## Run all tests, and fail when they reach less than 90 % of the lines and branches
 	@scripts/install-chromium
 	@scripts/install-prometheus >/dev/null
+	@scripts/install-caddy >/dev/null
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run $(ALL_TESTS)
 	@$(BIN)/coverage combine --quiet
@@ -52,10 +54,17 @@ drill: $(INSTALLED) ## Recover to a second before and from a lost machine; kill 
 image: $(INSTALLED) ## Build the production image without an engine, as root, and run it as one would (minutes)
 	@$(BIN)/python -m pytest -rP tests/image/image.py
 
-lint: $(INSTALLED) ## Check style, types and who may import whom
+blue-green: $(INSTALLED) ## Switch between two colours under load, break and kill it at every step: no request fails (minutes)
+	@$(BIN)/python -m pytest -rP tests/deploy/blue_green.py
+
+compat: $(INSTALLED) ## Run the tests of the former release, REF, by its own code, on this checkout's schema (minutes)
+	@scripts/compat $(REF)
+
+lint: $(INSTALLED) ## Check style, types, who may import whom, and the SQL of migrations
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy .
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m migrations.lint
 
 bench: $(INSTALLED) ## Measure the API through the real server
 	@scripts/install-wrk

@@ -115,9 +115,12 @@ def web(host: str, port: int | None, workers: int) -> None:
     """Serve pages and the JSON API."""
     from embedded.serving import become, metrics_environment, web_command
     from services.field_keys import refuse_dropped_keys
+    from web.static_publish import publish_static
 
     settings = running_settings()
     refuse_dropped_keys(settings, Principal.STAFF)
+    if settings.static_folder:
+        publish_static(Path(settings.static_folder))
     port = port or settings.port
     # A folder per port: two releases may serve side by side while one takes over from the other.
     environment = metrics_environment(os.environ, settings.sigilo_home / "metrics" / str(port))

@@ -100,6 +100,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr = SecretStr("")
     # Between SIGTERM and the stop of `sigilo web`: longer than whoever sends requests here waits to ask /readyz again.
     drain_seconds: Annotated[float, Field(ge=0, le=300)] = 5.0
+    static_folder: str = ""  # where a proxy finds static files, of this release and former ones; empty: nowhere
     web_workers: int = 2  # web processes that share each quota while Redis is away
 
     public_url: str = ""

@@ -188,18 +188,22 @@ def _postgres(settings: Settings) -> str:
 
 
 def _schema(settings: Settings) -> str:
-    from migrations.run import current, head
-    from models.engine import make_engine
+    from migrations.run import head
+    from models.schema_floor import REVISION, is_newer, obstacle
 
-    engine = make_engine(settings.url_for(Principal.MIGRATOR), pool_size=1)
-    try:
-        with engine.connect() as connection:
-            found = current(connection)
-    finally:
-        engine.dispose()
-    if found != head():
-        raise TroubleError(f"at {found or 'nothing'}, this program needs {head()}: run `sigilo db upgrade`")
-    return f"at {found}, the newest"
+    def ask(statement: str) -> tuple[Any, ...] | None:
+        return connection.execute(statement).fetchone()
+
+    with connect(settings.url_for(Principal.MIGRATOR), connect_timeout=5, autocommit=True) as connection:
+        try:
+            wrong, found = obstacle(ask, head()), ask(REVISION)
+        except psycopg.errors.UndefinedTable:
+            raise TroubleError(f"at nothing, this program needs {head()}: run `sigilo db upgrade`") from None
+        newer = is_newer(ask, head())
+    at = found[0] if found else "nothing"
+    if wrong is not None:
+        raise TroubleError(f"at {at}, this program needs {head()}: {wrong}")
+    return f"at {at}, " + ("a later program's, which serves this one too" if newer else "the newest")
 
 
 def _asked(settings: Settings, statement: str) -> Any:

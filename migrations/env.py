@@ -16,6 +16,7 @@ from models.advisory_locks import MIGRATE
 
 LOCK_TIMEOUT = "4s"
 STATEMENT_TIMEOUT = "5min"
+TIMEOUTS = (f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'", f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
 
 
 def include_object(obj: Any, name: str | None, kind: str, reflected: bool, _: Any) -> bool:
@@ -32,12 +33,25 @@ def run(connection: Connection) -> None:
         transaction_per_migration=False,
     )
     with context.begin_transaction():
-        connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'")
         # Waiting for another process's migration is fine; waiting for a table's lock is not.
+        connection.exec_driver_sql(TIMEOUTS[0])
         connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATE})")
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+        for statement in TIMEOUTS:
+            connection.exec_driver_sql(statement)
         context.run_migrations()
 
 
-run(context.config.attributes["connection"])
+def write_sql() -> None:
+    """The statements alone, for whoever looks through them (``migrations/lint.py``)."""
+    context.configure(dialect_name="postgresql", target_metadata=models.Base.metadata, literal_binds=True)
+    with context.begin_transaction():
+        for statement in TIMEOUTS:
+            context.execute(statement)
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    write_sql()
+else:
+    run(context.config.attributes["connection"])

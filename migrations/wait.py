@@ -1,4 +1,4 @@
-"""Wait for the database, or for its schema to be this program's: containers start in any order."""
+"""Wait for the database, or for a schema that serves this program: containers start in any order."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import psycopg
 
 from config import ConfigurationError, Principal, Settings
 from migrations.run import head
+from models.schema_floor import obstacle
 
 PAUSE_SECONDS = 0.5
 SAY_EVERY_SECONDS = 10.0
-REVISION = "SELECT version_num FROM alembic_version"
 
 
 def wait_for_database(
     settings: Settings, *, with_schema: bool, seconds: float, say: Callable[[str], object] = lambda _: None
 ) -> None:
-    """Come back when the database answers; ``with_schema``: and is at the revision of this program.
+    """Come back when the database answers; ``with_schema``: and its schema serves this program.
 
     ``say`` is told what is waited for, now and then. Raises ConfigurationError after ``seconds``, with the last
     obstacle in it and no address.
@@ -44,11 +44,9 @@ def _obstacle(settings: Settings, *, with_schema: bool) -> str | None:
         with psycopg.connect(url or settings.url_for(Principal.MIGRATOR), connect_timeout=5) as connection:
             if not with_schema:
                 return None
-            row = connection.execute(REVISION).fetchone()
+            wrong = obstacle(lambda statement: connection.execute(statement).fetchone(), head())
     except psycopg.errors.UndefinedTable:
         return "the database has no schema yet: `sigilo db upgrade` makes it"
     except psycopg.OperationalError:
         return "the database does not answer, or refuses the login: check DATABASE_URL"
-    if row is None or row[0] != head():
-        return "the database has another schema than this program's: `sigilo db upgrade` brings it up to date"
-    return None
+    return wrong

@@ -24,6 +24,7 @@ from models.invitation import PasswordLink, RoleRequest
 from models.patient import Allergy, Patient, PatientVersion
 from models.quota import IdempotencyKey, IdentifierLookup, JobRun, RateLimitLog
 from models.record import Draft, MedicalRecord, RecordVersion
+from models.schema_floor import SchemaFloor
 from models.setting import Setting, SettingVersion
 from models.sign_in import ApiToken, LoginFailure, Session
 from models.system_digest import SystemDigest
@@ -80,6 +81,7 @@ __all__ = [
     "RoleDefinition",
     "RoleRequest",
     "RoleVersion",
+    "SchemaFloor",
     "Session",
     "Setting",
     "SettingVersion",

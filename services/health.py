@@ -17,6 +17,7 @@ from integrations.redis_store import RedisStore, StoreUnavailable
 from integrations.signs_of_life import unserved
 from models.advisory_locks import SCHEDULER
 from models.engine import Databases
+from models.schema_floor import obstacle
 from services.backup_standing import STANDING, read_standing
 from services.measure import Row, measure
 
@@ -55,19 +56,18 @@ UNKNOWN = Finding("unknown", note="the database does not answer")
 
 
 def check_database(databases: Databases, revision: str) -> Finding:
-    """Reachable, and at the schema that this program was written for."""
+    """Reachable, and with a schema that serves this program: the one it was written for, or a later one that still has
+    all that it uses."""
     started = time.perf_counter()
     try:
         with databases.autocommit(Principal.ANONYMOUS) as connection:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            wrong = obstacle(lambda statement: connection.execute(statement).fetchone(), revision)
     except psycopg.errors.UndefinedTable:
         return Finding("down", note="the schema is missing: run `sigilo db upgrade`")
     except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError):
         return Finding("down", note="no answer")
     latency = (time.perf_counter() - started) * 1000
-    if row is None or row[0] != revision:
-        return Finding("down", latency, "another schema than this program's: run `sigilo db upgrade`")
-    return Finding("ok", latency)
+    return Finding("ok", latency) if wrong is None else Finding("down", latency, wrong)
 
 
 def check_redis(store: RedisStore) -> Finding:

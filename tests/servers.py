@@ -3,11 +3,14 @@
 ``TEST_DATABASE_URL`` is a superuser's URL of a server where databases may be made and dropped (its roles named
 ``sigilo_*`` get fixed test passwords or memberships); ``TEST_REDIS_URL`` a Redis that may be flushed.
 ``TEST_POSTGRES_PROGRAMS`` is the folder of an installed PostgreSQL's programs, to run instead of the wheel's.
+``TEST_SCHEMA_OF`` is a later checkout, whose migrations make the schema that tests of this one run on (`make compat`).
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +29,11 @@ from embedded.redis import RedisServer
 from migrations.roles import ensure_database, ensure_ownership, ensure_roles
 from migrations.run import upgrade
 from models.engine import make_engine
+
+MIGRATE = (
+    "import sys; from models.engine import make_engine; from migrations.run import upgrade;"
+    "upgrade(make_engine(sys.argv[1], pool_size=1))"
+)
 
 
 @dataclass(frozen=True)
@@ -59,14 +67,22 @@ class DatabaseServer:
         with psycopg.connect(self.superuser_url(name), autocommit=True) as connection:
             ensure_ownership(connection)
         if template is None:
-            engine = make_engine(self.urls(name)[Principal.MIGRATOR], pool_size=1)
-            upgrade(engine)
-            engine.dispose()
+            migrate(self.urls(name)[Principal.MIGRATOR])
         return name
 
     def drop(self, name: str) -> None:
         with psycopg.connect(self.maintenance_url, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def migrate(url: str) -> None:
+    later = os.environ.get("TEST_SCHEMA_OF")
+    if later:
+        subprocess.run([sys.executable, "-c", MIGRATE, url], cwd=later, check=True)
+        return
+    engine = make_engine(url, pool_size=1)
+    upgrade(engine)
+    engine.dispose()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from migrations.run import alembic_config, current, downgrade, head, upgrade
 from models.engine import Databases, make_engine
 from models.import_job import PART_BYTES
 from tests.factories.cast import join_team, make_patient, make_person
-from tests.servers import DatabaseServer
+from tests.servers import MIGRATE, DatabaseServer
 
 pytestmark = pytest.mark.database
 VERSIONS = Path(__file__).resolve().parents[2] / "migrations" / "versions"
@@ -153,12 +153,8 @@ def test_two_processes_that_start_at_once_migrate_one_after_the_other(server: Da
         url = server.urls(name)[Principal.MIGRATOR]
         first = make_engine(url, pool_size=1)
         downgrade(first, "base")
-        program = (
-            "import sys; from models.engine import make_engine; from migrations.run import upgrade;"
-            "upgrade(make_engine(sys.argv[1], pool_size=1))"
-        )
         processes = [
-            subprocess.Popen([sys.executable, "-c", program, url], stderr=subprocess.PIPE, text=True) for _ in range(3)
+            subprocess.Popen([sys.executable, "-c", MIGRATE, url], stderr=subprocess.PIPE, text=True) for _ in range(3)
         ]
         for process in processes:
             _, complaint = process.communicate(timeout=60)

@@ -48,6 +48,22 @@ class LiveServer:
             connection.close()
 
 
+def web_environment(settings: Settings) -> dict[str, str]:
+    """What a web process of a test's own is started in, but for its port."""
+    return {
+        # Not measured for coverage: it would answer half as fast, and what pages run is measured in tests/web.
+        **{name: value for name, value in os.environ.items() if not name.startswith("COV")},
+        "SIGILO_ENV": settings.sigilo_env,
+        "SIGILO_HOME": str(settings.sigilo_home),
+        "SECRET_KEY": settings.secret_key.get_secret_value(),
+        "FIELD_KEY": settings.field_key.get_secret_value(),
+        "AUDIT_SIGNING_KEY": settings.audit_signing_key.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
+        "DATABASE_POOL_SIZE": "4",
+        **{f"DATABASE_URL_{principal.name}": settings.url_for(principal) for principal in Principal},
+    }
+
+
 @contextmanager
 def live_server(
     settings: Settings, folder: Path, *, port: int | None = None, workers: int = WEB_WORKERS, drain: float = 0,
@@ -58,20 +74,7 @@ def live_server(
     if port is None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-    environment = {
-        # Not measured for coverage: it would answer half as fast, and what pages run is measured in tests/web.
-        **{name: value for name, value in os.environ.items() if not name.startswith("COV")},
-        "SIGILO_ENV": settings.sigilo_env,
-        "SIGILO_HOME": str(settings.sigilo_home),
-        "SECRET_KEY": settings.secret_key.get_secret_value(),
-        "FIELD_KEY": settings.field_key.get_secret_value(),
-        "AUDIT_SIGNING_KEY": settings.audit_signing_key.get_secret_value(),
-        "REDIS_URL": settings.redis_url.get_secret_value(),
-        "DATABASE_POOL_SIZE": "4",
-        "PORT": str(port),
-        **{f"DATABASE_URL_{principal.name}": settings.url_for(principal) for principal in Principal},
-        **variables,
-    }
+    environment = {**web_environment(settings), "PORT": str(port), **variables}
     log = folder / f"web-{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -1,0 +1,31 @@
+"""The commands of compose.prod.yml."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from switching.commands import Commands
+
+INSIDE, ADMIN = "http://127.0.0.1:2019", "http://localhost:2020"
+IS_ALIVE = "/opt/sigilo/app/deploy/image/is-alive"
+
+
+def compose_table(file: Path, also: Sequence[str]) -> Commands:
+    """``also``: the services besides the web that belong to the release."""
+    compose = ["docker", "compose", "--file", str(file), "--profile", "green"]
+    inside = [*compose, "exec", "-T"]
+    table = {
+        # The web image brings the schema up to date when it starts.
+        "start": [*compose, "up", "--detach", "--no-deps", "--force-recreate", "web-{colour}"],
+        "resume": [*compose, "start", "web-{colour}"],
+        "stop": [*compose, "stop", "--timeout", "60", "web-{colour}"],
+        "runs": [*compose, "ps", "--status", "running", "--quiet", "web-{colour}"],
+        "ready": [*inside, "web-{colour}", IS_ALIVE, "/readyz"],
+        "smoke": [*inside, "web-{colour}", "sigilo", "smoke", "http://127.0.0.1:8000"],
+        "serving": [*inside, "caddy", "wget", "-q", "-O", "-", f"{INSIDE}/serving"],
+        "upstreams": [*inside, "caddy", "wget", "-q", "-O", "-", f"{ADMIN}/reverse_proxy/upstreams"],
+    }
+    if also:
+        table["follow"] = [*compose, "up", "--detach", "--no-deps", *also]
+    return Commands(table, {"blue": "web-blue:8000", "green": "web-green:8000"})

@@ -1,0 +1,97 @@
+"""Bring up the other colour of Sigilo, and send people there once it is well; go back by itself when it is not.
+
+  deploy/switch            to the release that is installed now: SIGILO_VERSION in .env, whose image is there
+  deploy/switch --back     to the colour that was stopped last, as it was
+  deploy/switch --status   who serves, and what runs; changes nothing
+
+Each step is a line. The exit code is 0 when the other colour serves, 1 when it does not and all is as before, 2 for a
+wrong command line, 3 when somebody has to look. Ctrl-C and SIGTERM go back; after kill -9 or a power cut whoever serves
+goes on, and the next run puts the rest in order.
+
+Without Docker: --hooks FILE, a JSON table of commands ({colour} stands for blue or green):
+  {"addresses": {"blue": "127.0.0.1:8001", "green": "127.0.0.1:8002"},
+   "start": ["systemctl", "restart", "sigilo-web@{colour}"], "stop": ["systemctl", "stop", "sigilo-web@{colour}"], …}
+with start, resume, stop, runs, ready, smoke, serving, upstreams and, if something else belongs to the release, follow;
+deploy/switching/commands.py says what each does. A command that leaves a process behind closes its output.
+
+What it takes for granted: both colours and the proxy run, sessions and drafts are in the database, migrations expand
+before they contract (docs/adr/0031-two-colours.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from switching.commands import read_table
+from switching.compose import compose_table
+from switching.flow import NotSwitched, Patience, Switch
+from switching.serving import COLOURS, StateFolder, SwitchError
+
+DEPLOY = Path(__file__).resolve().parent.parent
+ALSO = ("worker", "worker-audit", "worker-prompt", "scheduler")
+
+
+def main() -> int:
+    given = _arguments()
+    folder = StateFolder(given.state)
+    try:
+        commands = read_table(given.hooks) if given.hooks else compose_table(given.compose, given.also)
+        if given.status:
+            now = folder.read()
+            print(f"serves: {now.name if now else 'whichever is ready: nothing was switched yet'}")
+            for colour in COLOURS:
+                print(f"{colour}: {'runs' if commands.runs(colour) else 'does not run'}")
+            return 0
+        with folder.locked() as lock:
+            commands.lock = lock
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, _interrupt)
+            patience = Patience(**{name: getattr(given, name) for name in Patience.__dataclass_fields__})
+            Switch(folder, commands, patience, _say).run(back=given.back)
+    except NotSwitched as error:
+        print(f"deploy/switch: {error}", file=sys.stderr)
+        return 1
+    except SwitchError as error:
+        print(f"deploy/switch: {error}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("deploy/switch: interrupted before or after the switch itself; run it again", file=sys.stderr)
+        return 3
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--back", action="store_true")
+    what.add_argument("--status", action="store_true")
+    parser.add_argument("--state", type=Path, default=DEPLOY / "state" / "caddy", help="SIGILO_STATE of the proxy")
+    parser.add_argument("--compose", type=Path, default=DEPLOY.parent / "compose.prod.yml", help="the compose file")
+    parser.add_argument(
+        "--also", action="append", metavar="SERVICE",
+        help=f"brought to the same release afterwards; by default {', '.join(ALSO)}; '' for none",
+    )  # fmt: skip
+    parser.add_argument("--hooks", type=Path, help="a table of commands in place of compose's")
+    for name, field in Patience.__dataclass_fields__.items():
+        parser.add_argument(
+            f"--{name}-seconds", dest=name, type=float, default=field.default, metavar="S", help="%(default)g"
+        )
+    given = parser.parse_args()
+    given.also = ALSO if given.also is None else [each for each in given.also if each]
+    return given
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    """Once: the way back is not to be interrupted by whoever presses again."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)

@@ -1,0 +1,165 @@
+"""Two releases work on one schema while one takes over from the other: what older programs do on newer schemas, and
+what keeps migrations from taking away what they need."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, text
+
+from config import ConfigurationError, Principal, Settings
+from migrations import contract
+from migrations.lint import BREAKS, EXCEPTIONS, LEFT_OUT, look_through, revisions, sql_of
+from migrations.run import current, head, upgrade
+from migrations.wait import wait_for_database
+from models.engine import Databases
+from models.schema_floor import FLOOR
+from services.health import check_database
+
+pytestmark = pytest.mark.database
+
+NEXT = "0999"
+EXPANDED = ("ALTER TABLE patients ADD COLUMN nickname text", "CREATE TABLE wards (id uuid PRIMARY KEY)")
+
+
+@pytest.fixture
+def engine(fresh_databases: Databases) -> Engine:
+    return fresh_databases.engine(Principal.MIGRATOR)
+
+
+def later_release(engine: Engine, *statements: str, floor: str | None = None) -> None:
+    """As if a later program had migrated."""
+    with engine.begin() as connection:
+        for statement in (*statements, f"UPDATE alembic_version SET version_num = '{NEXT}'"):
+            connection.execute(text(statement))
+        if floor is not None:
+            connection.execute(text(f"UPDATE schema_floor SET revision = '{floor}'"))
+
+
+def test_a_program_is_ready_on_the_expanded_schema_of_the_next_release(
+    engine: Engine, fresh_databases: Databases, fresh_settings: Settings
+) -> None:
+    later_release(engine, *EXPANDED)
+    assert check_database(fresh_databases, head()).status == "ok"
+    wait_for_database(fresh_settings, with_schema=True, seconds=1)
+    upgrade(engine)  # as its web server does when it is started again
+    with engine.connect() as connection:
+        row = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+        assert row == NEXT, "and leaves it as it is"
+        assert contract.missing(connection, contract.used()) == []
+
+
+def test_a_program_is_not_ready_on_a_contracted_schema_and_says_why(
+    engine: Engine, fresh_databases: Databases, fresh_settings: Settings
+) -> None:
+    later_release(engine, floor=NEXT)
+    finding = check_database(fresh_databases, head())
+    assert finding.status == "down"
+    assert f"serves programs of {NEXT} or later, this one is of {head()}" in str(finding.note)
+    with pytest.raises(ConfigurationError, match="start the newer release"):
+        wait_for_database(fresh_settings, with_schema=True, seconds=1)
+    with pytest.raises(ConfigurationError, match="start the newer release"):
+        upgrade(engine)
+
+
+def test_a_program_is_not_ready_on_an_older_schema(engine: Engine, fresh_databases: Databases) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE schema_floor"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0033'"))
+    assert "sigilo db upgrade" in str(check_database(fresh_databases, head()).note)
+    upgrade(engine)
+    assert check_database(fresh_databases, head()).status == "ok"
+
+
+def test_nobody_who_serves_requests_says_what_the_floor_is(fresh_databases: Databases) -> None:
+    for principal in Principal:
+        if principal is Principal.MIGRATOR:
+            continue
+        with fresh_databases.autocommit(principal) as connection:
+            assert connection.execute(FLOOR).fetchone() is not None
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute("UPDATE schema_floor SET revision = '0001'")
+
+
+def test_migrations_hold_nobody_up_and_take_nothing_away() -> None:
+    found = [str(each) for before, revision in revisions() for each in look_through(revision, sql_of(before, revision))]
+    assert found == []
+    for revision, rules in EXCEPTIONS.items():
+        assert all(len(reason) > 20 for reason in rules.values()), revision
+    assert not set(LEFT_OUT) & BREAKS
+
+
+BAD = {
+    "ALTER TABLE patients DROP COLUMN phone": "ban-drop-column",
+    "ALTER TABLE patients RENAME COLUMN phone TO telephone": "renaming-column",
+    "ALTER TABLE patients RENAME TO people": "renaming-table",
+    "ALTER TABLE patients ALTER COLUMN phone TYPE integer USING 1": "changing-column-type",
+    "ALTER TABLE patients ADD COLUMN ward text NOT NULL": "adding-required-field",
+    "ALTER TABLE patients ALTER COLUMN phone SET NOT NULL": "adding-not-nullable-field",
+    "DROP TABLE visits": "ban-drop-table",
+    "DROP FUNCTION audit_outbox_lag()": "ban-drop-function",
+    "REVOKE SELECT ON visits FROM sigilo_staff": "revoking",
+    "DROP POLICY staff ON patients": "revoking",
+}
+SLOW = {
+    "CREATE INDEX ix_patients_phone ON patients (phone)": "require-concurrent-index-creation",
+    "ALTER TABLE patients ADD CONSTRAINT ck CHECK (phone <> '')": "constraint-missing-not-valid",
+}
+
+
+def migration(*statements: str) -> str:
+    timeouts = ["SET LOCAL statement_timeout = '5min'", "SET LOCAL lock_timeout = '4s'"]
+    return ";\n".join(["BEGIN", *timeouts, *statements, "COMMIT", ""])
+
+
+@pytest.mark.parametrize(("statement", "rule"), [*BAD.items(), *SLOW.items()])
+def test_a_bad_migration_is_found(statement: str, rule: str) -> None:
+    assert rule in {each.rule for each in look_through("0035", migration(statement))}
+
+
+def test_what_breaks_older_programs_may_be_done_where_they_are_told() -> None:
+    raising = "UPDATE schema_floor SET revision = '0035'"
+    assert look_through("0035", migration(*BAD, raising)) == []
+    assert look_through("0035", migration(raising.replace("0035", "0036"))) != [], "of a program that is not there yet"
+    assert {each.rule for each in look_through("0035", migration(*SLOW, raising))} == set(SLOW.values())
+
+
+def test_what_adds_only_is_no_finding() -> None:
+    assert look_through("0035", migration(*EXPANDED, "CREATE INDEX ix ON wards (id)")) == []
+
+
+def test_what_this_program_uses_is_written_down() -> None:
+    written = contract.contracts()
+    assert written.get(head()) == contract.used(), "run: .venv/bin/python -m migrations.contract"
+    assert min(written) >= contract.floor()
+
+
+def test_the_newest_schema_has_all_that_former_programs_use(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert current(connection) == head()
+        for revision, used in contract.contracts().items():
+            assert contract.missing(connection, used) == [], revision
+
+
+@pytest.fixture
+def scratch(engine: Engine) -> Engine:
+    with engine.begin() as connection:
+        for statement in (
+            "ALTER TABLE visits RENAME TO calls",
+            "ALTER TABLE patients DROP COLUMN phone",
+            "ALTER TABLE patients ALTER COLUMN email SET NOT NULL",
+            "ALTER TABLE patients ALTER COLUMN version TYPE bigint",
+            "ALTER TABLE patients ADD COLUMN ward text NOT NULL",
+            "ALTER TABLE patients ADD COLUMN bed text NOT NULL DEFAULT ''",
+        ):
+            connection.execute(text(statement))
+    return engine
+
+
+def test_what_a_former_program_would_miss_is_found(scratch: Engine) -> None:
+    with scratch.connect() as connection:
+        found = set(contract.missing(connection, contract.used()))
+    assert found == {
+        "visits is gone", "patients.phone is gone", "patients.email may be left out no more",
+        "patients.version was INTEGER and is BIGINT", "patients.ward is new and has to be given",
+    }  # fmt: skip
