@@ -150,7 +150,7 @@ class Bootstrap:
         self._made.append(self._env.name)
 
     def _say(self) -> None:
-        print(f"Made: {', '.join(self._made)}." if self._made else "Everything is there; nothing was changed.")  # noqa: T201
+        print(f"Made: {', '.join(self._made)}." if self._made else "Everything is there; nothing was changed.")
         folder = self._secrets.folder
         if not holds(folder / "postgres.crt", RENEW_DAYS):
             say(
@@ -172,4 +172,4 @@ class Bootstrap:
 
 
 def say(text: str) -> None:
-    print(f"\n{text}", file=sys.stderr)  # noqa: T201
+    print(f"\n{text}", file=sys.stderr)
