@@ -77,6 +77,8 @@ def examine(environ: MutableMapping[str, str]) -> Iterator[Finding]:
     yield _finding("Former keys", lambda: _none_of(former_keys(settings, environ), "none that wait for anything"))
     yield _finding("CID-10", lambda: _cid10(settings))
     yield _finding("Redis", lambda: _redis(settings))
+    if settings.cache_address and settings.cache_url.get_secret_value():
+        yield _finding("Cache", lambda: _cache(settings), asked="CACHE_URL")
     yield _finding("Background work", lambda: _background(settings))
     yield _finding("Backups", lambda: _backups(settings))
     yield _finding("Archive of changes", lambda: archive(settings))
@@ -84,7 +86,8 @@ def examine(environ: MutableMapping[str, str]) -> Iterator[Finding]:
         yield _finding("Language model", lambda: _model(settings))
 
 
-def _finding(name: str, check: Callable[[], str]) -> Finding:
+def _finding(name: str, check: Callable[[], str], *, asked: str = "REDIS_URL") -> Finding:
+    """``asked``: the setting of the Redis that the check asks."""
     try:
         return Finding(name, True, check())
     except (TroubleError, ConfigurationError, EmbeddedError, LanguageModelError) as error:
@@ -94,7 +97,7 @@ def _finding(name: str, check: Callable[[], str]) -> Finding:
         reason = (str(cause).strip().splitlines() or ["no answer"])[-1]
         return Finding(name, False, f"cannot be asked ({reason.strip()}): check DATABASE_URL")
     except redis.exceptions.RedisError as error:
-        return Finding(name, False, f"cannot be asked ({type(error).__name__}): check REDIS_URL")
+        return Finding(name, False, f"cannot be asked ({type(error).__name__}): check {asked}")
 
 
 def _none_of(troubles: Iterator[str], text: str) -> str:
@@ -273,12 +276,30 @@ def _model(settings: Settings) -> str:
     return f"Ollama {version} has {model.name} ({model.digest[:12]}, {model.size >> 20} MiB)"
 
 
-def _redis(settings: Settings) -> str:
-    client = redis.Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=3, retry=NEVER_AGAIN)
+def _redis_info(url: str) -> dict[str, Any]:
+    client = redis.Redis.from_url(url, socket_timeout=3, retry=NEVER_AGAIN)
     try:
-        info: dict[str, Any] = client.info()  # type: ignore[assignment]
+        return client.info()  # type: ignore[return-value]
     finally:
         client.close()
+
+
+def _cache(settings: Settings) -> str:
+    """A Redis of the cache's own: it forgets what is oldest when it is full."""
+    info = _redis_info(settings.cache_address)
+    if info["run_id"] == _redis_info(settings.redis_url.get_secret_value())["run_id"]:
+        return "in the Redis of REDIS_URL"
+    policy, size = str(info["maxmemory_policy"]), int(info["maxmemory"])
+    if not size or not policy.startswith("allkeys-"):
+        raise TroubleError(
+            f"it has maxmemory {size} and maxmemory-policy {policy}, so it grows or refuses: set maxmemory 64mb and"
+            " maxmemory-policy allkeys-lru"
+        )
+    return f"{size >> 20} MiB, {policy}"
+
+
+def _redis(settings: Settings) -> str:
+    info = _redis_info(settings.redis_url.get_secret_value())
     version, policy = str(info["redis_version"]), info["maxmemory_policy"]
     if tuple(map(int, version.split(".")[:2])) < OLDEST_REDIS:
         raise TroubleError(f"{version} is too old: use Redis 6.2 or newer")
