@@ -194,6 +194,14 @@ def db_downgrade(revision: str) -> None:
     click.echo(f"The schema is at {revision}.", err=True)
 
 
+@db.command("beside")
+def db_beside() -> None:
+    """Whether the release that serves goes on working once this one has upgraded the schema. Changes nothing."""
+    from migrations.prepare import check_beside
+
+    click.echo(check_beside(running_settings()))
+
+
 @db.command("wait")
 @click.option("--schema", "with_schema", is_flag=True, help="Until its schema is this program's, too.")
 @click.option("--seconds", default=120, show_default=True, type=click.IntRange(1), help="How long at most.")

@@ -15,12 +15,11 @@ from sqlalchemy import Connection, inspect
 from sqlalchemy.dialects import postgresql
 
 import models
-from migrations.lint import RAISES, revisions, sql_of
+from migrations.floor import floor
 from migrations.run import head
 
 FOLDER = Path(__file__).parent / "contracts"
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
-FIRST = "0034"  # whose schema says which programs it serves, as the first
 
 # Table → column → its type, with "null" behind it where the program may write none.
 Contract = dict[str, dict[str, str]]
@@ -71,12 +70,6 @@ def _fills_itself(column: Any) -> bool:
 def contracts() -> dict[str, Contract]:
     """Revision → what its program uses."""
     return {file.stem: json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))}
-
-
-def floor() -> str:
-    """The oldest program that the newest schema serves, by what migrations say."""
-    raised = (RAISES.search(sql_of(before, revision)) for before, revision in revisions())
-    return max((each[1] for each in raised if each is not None), default=FIRST)
 
 
 def write() -> Path:

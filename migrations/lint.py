@@ -8,19 +8,14 @@ and say why. Such a migration belongs into a release after the one that stopped 
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from alembic import command
-from alembic.script import ScriptDirectory
-
-from migrations.run import alembic_config
+from migrations.floor import RAISES, revisions, sql_of
 
 BASE = "0033"  # those up to here no release was ever upgraded from
 POSTGRESQL = "15"  # what production runs
@@ -32,7 +27,6 @@ BREAKS = frozenset({
 })  # fmt: skip
 # What squawk has no rule for and programs of before would miss as much.
 REVOKES = re.compile(r"^\s*(REVOKE\b(?!.*\bFROM PUBLIC\b).*|DROP POLICY\b.*)", re.MULTILINE | re.IGNORECASE)
-RAISES = re.compile(r"UPDATE schema_floor SET revision = '(\d{4})'")
 # Rules that are not ours.
 LEFT_OUT = {
     "prefer-robust-stmts": "each migration is one transaction: all of it or nothing",
@@ -51,23 +45,6 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.revision}: {self.rule}: {self.text}"
-
-
-def revisions() -> Iterator[tuple[str, str]]:
-    """(revision before, revision), oldest first, of those that are looked through."""
-    script = ScriptDirectory.from_config(alembic_config())
-    for each in reversed(list(script.walk_revisions())):
-        if each.revision > BASE:
-            yield str(each.down_revision), each.revision
-
-
-def sql_of(before: str, revision: str) -> str:
-    """The statements that bring a schema from ``before`` to ``revision``, time-outs included."""
-    written = io.StringIO()
-    config = alembic_config()
-    config.output_buffer = written
-    command.upgrade(config, f"{before}:{revision}", sql=True)
-    return written.getvalue()
 
 
 def look_through(revision: str, sql: str) -> list[Finding]:
@@ -89,7 +66,7 @@ def look_through(revision: str, sql: str) -> list[Finding]:
 
 
 def main() -> int:
-    found = [each for before, revision in revisions() for each in look_through(revision, sql_of(before, revision))]
+    found = [each for before, revision in revisions(BASE) for each in look_through(revision, sql_of(before, revision))]
     for each in found:
         sys.stderr.write(f"{each}\n")
     return 1 if found else 0

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 
 from config import ConfigurationError, Principal, Settings
 from config_urls import with_database
+from migrations.floor import refuse_to_strand
 from migrations.roles import ARCHIVE, MIGRATOR, ensure_database, ensure_ownership, ensure_roles
 from migrations.run import downgrade, upgrade
 from models.engine import make_engine
@@ -46,6 +47,12 @@ def downgrade_schema(settings: Settings, revision: str) -> None:
     """Take the schema back to ``revision``; roles stay, for other databases may need them."""
     with _migrator(settings) as engine:
         downgrade(engine, revision)
+
+
+def check_beside(settings: Settings) -> str:
+    """Whether the release that serves can go on beside this one; see ``refuse_to_strand``."""
+    with _migrator(settings) as engine:
+        return refuse_to_strand(engine)
 
 
 @contextmanager

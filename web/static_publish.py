@@ -21,21 +21,30 @@ def publish_static(folder: Path) -> None:
     for 90 days. Raises OSError where ``folder`` can't be written."""
     top = folder / "static"
     for name, (fingerprint, content) in files().items():
-        _put(top / fingerprint / name, content)
+        place = top / fingerprint
+        for parent in (top, *(place / each for each in reversed(Path(name).parents))):
+            _readable(parent)
+        _put(place / name, content)
         packed = compressed(name)
         if packed is not None:
-            _put(top / fingerprint / f"{name}.gz", packed)
-        os.utime(top / fingerprint)
+            _put(place / f"{name}.gz", packed)
+        os.utime(place)
     for old in top.iterdir():
         if old.stat().st_mtime < time.time() - KEPT_SECONDS:
             shutil.rmtree(old, ignore_errors=True)  # the other colour, which starts too, may be doing the same
+
+
+def _readable(folder: Path) -> None:
+    """For whoever the proxy runs as."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
 
 
 def _put(path: Path, content: bytes) -> None:
     """What is there already has this content: its address says so."""
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")  # two colours may start at once
     partial.write_bytes(content)
     partial.chmod(0o644)

@@ -9,6 +9,8 @@ A table of commands, each a list of words with {colour} in them:
   smoke     exit 0 when `sigilo smoke` of the colour finds nothing; what it prints is shown otherwise
   serving   print what the proxy answers at /serving, inside
   upstreams print what Caddy's own API answers at /reverse_proxy/upstreams
+  beside    exit 0 when the release that serves can go on on the new release's schema; may be missing
+  prepare   bring the schema up to date, where start does not; may be missing
   follow    bring what else belongs to the release up to date (workers, scheduler); may be missing
 and, as "addresses", how the proxy knows each colour.
 """
@@ -43,13 +45,13 @@ class Commands:
         words = [word.replace("{colour}", colour) for word in self.table[name]]
         try:
             process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                 env=self.environment, start_new_session=True, pass_fds=() if self.lock < 0 else (self.lock,),
             )  # fmt: skip
         except OSError as error:
             raise SwitchError(f"{name}: {words[0]}: {error.strerror}") from None
         try:
-            printed, _ = process.communicate(timeout=seconds)
+            printed, complained = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             _end(process)
             raise SwitchError(f"{name} {colour} took longer than {seconds:g} s") from None
@@ -57,7 +59,7 @@ class Commands:
             _end(process)
             raise
         if process.returncode:
-            last = "\n    ".join(printed.strip().splitlines()[-SHOWN_LINES:])
+            last = "\n    ".join(f"{printed}\n{complained}".strip().splitlines()[-SHOWN_LINES:])
             raise SwitchError(f"{name} {colour} failed ({process.returncode}): {last or 'it said nothing'}")
         return printed.strip()
 

@@ -16,7 +16,8 @@ def compose_table(file: Path, also: Sequence[str]) -> Commands:
     compose = ["docker", "compose", "--file", str(file), "--profile", "green"]
     inside = [*compose, "exec", "-T"]
     table = {
-        # The web image brings the schema up to date when it starts.
+        "beside": [*compose, "run", "--rm", "-T", "prepare", "db", "beside"],
+        "prepare": [*compose, "run", "--rm", "-T", "prepare"],
         "start": [*compose, "up", "--detach", "--no-deps", "--force-recreate", "web-{colour}"],
         "resume": [*compose, "start", "web-{colour}"],
         "stop": [*compose, "stop", "--timeout", "60", "web-{colour}"],

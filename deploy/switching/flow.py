@@ -22,8 +22,9 @@ PAUSE_SECONDS = 0.25
 class Patience:
     """How many seconds each step may take."""
 
+    prepare: float = 3600.0  # migrations
     start: float = 300.0
-    ready: float = 300.0  # migrations included
+    ready: float = 300.0
     smoke: float = 180.0
     proxy: float = 10.0  # until it says what the file says
     watch: float = 10.0  # how long the new colour has to keep well before the other one is let go
@@ -108,12 +109,22 @@ class Switch:
         if self._commands.runs(new):
             self._say(f"Stopping {new}, which a former run has left")
             self._commands.run("stop", new, seconds=wait.stop)
+        if not back:
+            self._prepare(old)
         self._say(f"Starting {new}" + (" as it was" if back else ""))
         self._commands.run("resume" if back else "start", new, seconds=wait.start)
         self._say(f"Waiting until {new} is ready")
         self._until_ready(new)
         self._say(f"Looking at {new} from outside (sigilo smoke)")
         self._commands.run("smoke", new, seconds=wait.smoke)
+
+    def _prepare(self, old: str | None) -> None:
+        if old is not None and self._commands.has("beside"):
+            self._say(f"Asking whether {old} can go on on the new release's schema")
+            self._commands.run("beside", seconds=self._patience.smoke)
+        if self._commands.has("prepare"):
+            self._say("Bringing the schema up to date")
+            self._commands.run("prepare", seconds=self._patience.prepare)
 
     def _hand_over(self, old: str | None, new: str) -> None:
         serving = Serving(new, has_second=old is not None)

@@ -11,8 +11,8 @@ goes on, and the next run puts the rest in order.
 Without Docker: --hooks FILE, a JSON table of commands ({colour} stands for blue or green):
   {"addresses": {"blue": "127.0.0.1:8001", "green": "127.0.0.1:8002"},
    "start": ["systemctl", "restart", "sigilo-web@{colour}"], "stop": ["systemctl", "stop", "sigilo-web@{colour}"], …}
-with start, resume, stop, runs, ready, smoke, serving, upstreams and, if something else belongs to the release, follow;
-deploy/switching/commands.py says what each does. A command that leaves a process behind closes its output.
+with start, resume, stop, runs, ready, smoke, serving, upstreams and, where there is something to do, beside, prepare
+and follow; deploy/switching/commands.py says what each does. A command that leaves a process behind closes its output.
 
 What it takes for granted: both colours and the proxy run, sessions and drafts are in the database, migrations expand
 before they contract (docs/adr/0031-two-colours.md).
@@ -33,7 +33,7 @@ from switching.flow import NotSwitched, Patience, Switch
 from switching.serving import COLOURS, StateFolder, SwitchError
 
 DEPLOY = Path(__file__).resolve().parent.parent
-ALSO = ("worker", "worker-audit", "worker-prompt", "scheduler")
+ALSO = ("worker", "worker-audit", "worker-prompt", "worker-inference", "scheduler")
 
 
 def main() -> int:

@@ -72,7 +72,8 @@ class StateFolder:
     def locked(self) -> Iterator[int]:
         """Only one switch at a time. Gives the descriptor that holds the lock, for commands to hold it too: what a
         killed switch has begun still goes on. Raises SwitchError while another one is at it."""
-        self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.chmod(0o755)  # the proxy may run as somebody else
         held = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             try:

@@ -3,23 +3,63 @@ what keeps migrations from taking away what they need."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+from shutil import copy, copytree, ignore_patterns
+
 import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
 from config import ConfigurationError, Principal, Settings
 from migrations import contract
-from migrations.lint import BREAKS, EXCEPTIONS, LEFT_OUT, look_through, revisions, sql_of
+from migrations.floor import floor, refuse_to_strand, revisions, sql_of
+from migrations.lint import BASE, BREAKS, EXCEPTIONS, LEFT_OUT, look_through
 from migrations.run import current, head, upgrade
 from migrations.wait import wait_for_database
 from models.engine import Databases
 from models.schema_floor import FLOOR
 from services.health import check_database
+from tests.servers import MIGRATE
 
 pytestmark = pytest.mark.database
 
-NEXT = "0999"
+ROOT = Path(__file__).resolve().parents[2]
+OWN = head()
+NEXT = f"{int(OWN) + 1:04}"
 EXPANDED = ("ALTER TABLE patients ADD COLUMN nickname text", "CREATE TABLE wards (id uuid PRIMARY KEY)")
+CONTRACTED = ("ALTER TABLE patients DROP COLUMN phone", f"UPDATE schema_floor SET revision = '{NEXT}'")
+
+
+class NextRelease:
+    """What of this program migrates, and one migration more."""
+
+    def __init__(self, folder: Path, *statements: str) -> None:
+        self._folder = folder
+        for name in ("migrations", "models"):
+            copytree(ROOT / name, folder / name, ignore=ignore_patterns("__pycache__"))
+        for file in ROOT.glob("config*.py"):
+            copy(file, folder)
+        done = "".join(f"    op.execute({statement!r})\n" for statement in statements)
+        (folder / "migrations" / "versions" / f"{NEXT}_next.py").write_text(
+            f"from alembic import op\nrevision, down_revision = {NEXT!r}, {OWN!r}\n\ndef upgrade() -> None:\n{done}"
+        )
+
+    def run(self, program: str, url: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", program, url], cwd=self._folder, capture_output=True, text=True, check=False
+        )
+
+    def migrate(self, url: str) -> None:
+        done = self.run(MIGRATE, url)
+        assert done.returncode == 0, done.stderr
+
+
+BESIDE = (
+    "import sys; from models.engine import make_engine; from migrations.floor import refuse_to_strand;"
+    "print(refuse_to_strand(make_engine(sys.argv[1], pool_size=1)))"
+)
 
 
 @pytest.fixture
@@ -27,20 +67,18 @@ def engine(fresh_databases: Databases) -> Engine:
     return fresh_databases.engine(Principal.MIGRATOR)
 
 
-def later_release(engine: Engine, *statements: str, floor: str | None = None) -> None:
-    """As if a later program had migrated."""
-    with engine.begin() as connection:
-        for statement in (*statements, f"UPDATE alembic_version SET version_num = '{NEXT}'"):
-            connection.execute(text(statement))
-        if floor is not None:
-            connection.execute(text(f"UPDATE schema_floor SET revision = '{floor}'"))
+@pytest.fixture
+def url(fresh_settings: Settings) -> str:
+    return fresh_settings.url_for(Principal.MIGRATOR)
 
 
 def test_a_program_is_ready_on_the_expanded_schema_of_the_next_release(
-    engine: Engine, fresh_databases: Databases, fresh_settings: Settings
+    engine: Engine, url: str, fresh_databases: Databases, fresh_settings: Settings, tmp_path: Path
 ) -> None:
-    later_release(engine, *EXPANDED)
-    assert check_database(fresh_databases, head()).status == "ok"
+    later = NextRelease(tmp_path, *EXPANDED)
+    assert f"Programs of schema {OWN} work on {NEXT} too" in later.run(BESIDE, url).stdout
+    later.migrate(url)
+    assert check_database(fresh_databases, OWN).status == "ok"
     wait_for_database(fresh_settings, with_schema=True, seconds=1)
     upgrade(engine)  # as its web server does when it is started again
     with engine.connect() as connection:
@@ -50,12 +88,15 @@ def test_a_program_is_ready_on_the_expanded_schema_of_the_next_release(
 
 
 def test_a_program_is_not_ready_on_a_contracted_schema_and_says_why(
-    engine: Engine, fresh_databases: Databases, fresh_settings: Settings
+    engine: Engine, url: str, fresh_databases: Databases, fresh_settings: Settings, tmp_path: Path
 ) -> None:
-    later_release(engine, floor=NEXT)
-    finding = check_database(fresh_databases, head())
+    later = NextRelease(tmp_path, *CONTRACTED)
+    warned = later.run(BESIDE, url)
+    assert (warned.returncode, f"(schema {OWN}) would not work" in warned.stderr) == (1, True), "before it is too late"
+    later.migrate(url)
+    finding = check_database(fresh_databases, OWN)
     assert finding.status == "down"
-    assert f"serves programs of {NEXT} or later, this one is of {head()}" in str(finding.note)
+    assert f"serves programs of {NEXT} or later, this one is of {OWN}" in str(finding.note)
     with pytest.raises(ConfigurationError, match="start the newer release"):
         wait_for_database(fresh_settings, with_schema=True, seconds=1)
     with pytest.raises(ConfigurationError, match="start the newer release"):
@@ -66,9 +107,12 @@ def test_a_program_is_not_ready_on_an_older_schema(engine: Engine, fresh_databas
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE schema_floor"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0033'"))
-    assert "sigilo db upgrade" in str(check_database(fresh_databases, head()).note)
+    assert "sigilo db upgrade" in str(check_database(fresh_databases, OWN).note)
+    with pytest.raises(ConfigurationError, match="knows no later one"):
+        refuse_to_strand(engine)
     upgrade(engine)
-    assert check_database(fresh_databases, head()).status == "ok"
+    assert check_database(fresh_databases, OWN).status == "ok"
+    assert "already" in refuse_to_strand(engine)
 
 
 def test_nobody_who_serves_requests_says_what_the_floor_is(fresh_databases: Databases) -> None:
@@ -82,8 +126,8 @@ def test_nobody_who_serves_requests_says_what_the_floor_is(fresh_databases: Data
 
 
 def test_migrations_hold_nobody_up_and_take_nothing_away() -> None:
-    found = [str(each) for before, revision in revisions() for each in look_through(revision, sql_of(before, revision))]
-    assert found == []
+    for before, revision in revisions(BASE):
+        assert list(map(str, look_through(revision, sql_of(before, revision)))) == []
     for revision, rules in EXCEPTIONS.items():
         assert all(len(reason) > 20 for reason in rules.values()), revision
     assert not set(LEFT_OUT) & BREAKS
@@ -130,13 +174,13 @@ def test_what_adds_only_is_no_finding() -> None:
 
 def test_what_this_program_uses_is_written_down() -> None:
     written = contract.contracts()
-    assert written.get(head()) == contract.used(), "run: .venv/bin/python -m migrations.contract"
-    assert min(written) >= contract.floor()
+    assert written.get(OWN) == contract.used(), "run: .venv/bin/python -m migrations.contract"
+    assert min(written) >= floor()
 
 
 def test_the_newest_schema_has_all_that_former_programs_use(engine: Engine) -> None:
     with engine.connect() as connection:
-        assert current(connection) == head()
+        assert current(connection) == OWN
         for revision, used in contract.contracts().items():
             assert contract.missing(connection, used) == [], revision
 
