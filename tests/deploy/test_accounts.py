@@ -1,5 +1,5 @@
-"""The processes of compose.prod.yml with what deploy/bootstrap made for each, on a real PostgreSQL and Redis: every login
-has its own password and its own rights, and with no others all of them do their work."""
+"""The processes of compose.prod.yml with what deploy/bootstrap made for each, on a real PostgreSQL and Redis: every
+login has its own password and its own rights, and with no others all of them do their work."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ class Installation:
         folder.mkdir()
         text = (ROOT / "deploy" / "redis" / file).read_text()
         for before, after in (
-            ("dir /data", f"dir {folder}"), ("port 6379", f"port {self.ports[name]}"), ("bind * -::*", "bind 127.0.0.1"),
-            ("/run/secrets/redis_acl", str(self.bootstrapped.secrets / accounts)),
+            ("dir /data", f"dir {folder}"), ("port 6379", f"port {self.ports[name]}"),
+            ("bind * -::*", "bind 127.0.0.1"), ("/run/secrets/redis_acl", str(self.bootstrapped.secrets / accounts)),
         ):  # fmt: skip
             assert before in text
             text = text.replace(before, after)
@@ -154,19 +154,14 @@ def test_each_login_is_itself_and_nobody_else(installation: Installation) -> Non
 
 def test_preparing_again_changes_passwords_and_nothing_else(installation: Installation) -> None:
     path = installation.bootstrapped.secrets / "database_url_staff"
-    former = path.read_text()
-    former_url = installation.url("database_url_staff")
+    former = installation.url("database_url_staff")
     path.chmod(0o600)
-    path.write_text(former.replace("sigilo_staff:", "sigilo_staff:another-"))
-    try:
-        assert installation.run("prepare").returncode == 0
-        with pytest.raises(psycopg.OperationalError):
-            psycopg.connect(former_url)
-        psycopg.connect(installation.url("database_url_staff")).close()
-    finally:
-        path.write_text(former)
-        assert installation.run("prepare").returncode == 0
-    psycopg.connect(former_url).close()
+    path.write_text(path.read_text().replace("sigilo_staff:", "sigilo_staff:another-"))
+    psycopg.connect(former).close()
+    assert installation.run("prepare").returncode == 0
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(former)
+    psycopg.connect(installation.url("database_url_staff")).close()
 
 
 def test_a_login_of_another_role_is_refused_before_anything_changes(installation: Installation) -> None:

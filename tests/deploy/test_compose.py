@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
 from integrations.broker import QUEUES
 from tests.deploy.composed import FILES, ROOT, Project, read
@@ -220,3 +221,16 @@ def test_nothing_of_a_server_comes_into_the_image() -> None:
     assert [line for line in lines if line.startswith("!deploy")] == ["!deploy/image"]
     kept_out = (ROOT / ".gitignore").read_text().splitlines()
     assert {".env", "deploy/state/"} <= set(kept_out)
+
+
+def test_github_would_take_the_workflow_and_it_runs_what_everybody_runs() -> None:
+    program = Path(sys.executable).with_name("check-jsonschema")
+    file = ROOT / ".github" / "workflows" / "ci.yml"
+    done = subprocess.run(
+        [program, "--builtin-schema", "vendor.github-workflows", file], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = [step for job in yaml.safe_load(file.read_text())["jobs"].values() for step in job["steps"]]
+    ran = {step["run"] for step in steps if "run" in step}
+    assert {".ci/run", "scripts/try-compose"} <= ran
+    assert any("deploy/image/Dockerfile" in each for each in ran)
