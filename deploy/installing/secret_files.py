@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -76,7 +77,7 @@ class Secrets:
                  "grafana_secret_key", "watchdog_token"), lambda: secrets.token_urlsafe(32),
             ),
             "database_url_superuser": lambda: database_url("postgres", self._read("postgres_password")),
-            "database_url": lambda: database_url("sigilo_anonymous", secrets.token_urlsafe(32)),
+            "database_url": partial(new_login, "sigilo_anonymous"),
             "postgres.key": private_key,
             "postgres.crt": lambda: certificate(self.folder / "postgres.key", "postgres"),
             "pgbackrest.conf": lambda: f"[global]\nrepo1-cipher-pass={secrets.token_urlsafe(48)}",
@@ -89,11 +90,7 @@ class Secrets:
             "smtp_password": lambda: unquote(urlsplit(self._read("smtp_url")).password or "none"),
             "checkpoint_sinks": lambda: checkpoint_sinks,
         }  # fmt: skip
-        for role in ROLES:
-            values[f"database_url_{role}"] = lambda role=role: database_url(
-                f"sigilo_{role}", secrets.token_urlsafe(32)
-            )
-        return values
+        return values | {f"database_url_{role}": partial(new_login, f"sigilo_{role}") for role in ROLES}
 
     def _once(self, name: str, value: Callable[[], str]) -> bool:
         path = self.folder / name
@@ -114,6 +111,10 @@ class Secrets:
 
 def random_base64(length: int) -> str:
     return base64.b64encode(secrets.token_bytes(length)).decode()
+
+
+def new_login(role: str) -> str:
+    return database_url(role, secrets.token_urlsafe(32))
 
 
 def database_url(login: str, password: str) -> str:

@@ -29,8 +29,11 @@ class Bootstrapped:
     def secrets(self) -> Path:
         return self.state / "secrets"
 
+    def command(self, program: Path) -> list[str]:
+        return [str(program), "--state", str(self.state), "--env", str(self.env)]
+
     def run(self, *arguments: str, smtp_url: str = SMTP_URL, **options: Any) -> subprocess.CompletedProcess[str]:
-        command = [ROOT / "deploy" / "bootstrap", "--state", self.state, "--env", self.env, *arguments]
+        command = [*self.command(ROOT / "deploy" / "bootstrap"), *arguments]
         environment = {"PATH": os.environ["PATH"], "SMTP_URL": smtp_url}
         return subprocess.run(
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,

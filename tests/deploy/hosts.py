@@ -87,7 +87,7 @@ class Host:
         self.write(f"{'' if account == 'root' else 'home/'}{account}/.ssh/authorized_keys", f"# laptop\n{KEY}")
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [HOST, *arguments, "--root", self.root]
+        command = [str(HOST), *arguments, "--root", str(self.root)]
         given = {"PATH": f"{self.bin}:/usr/bin:/bin", **environment}
         return subprocess.run(command, env=given, capture_output=True, text=True, timeout=60, check=False)
 

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -182,20 +183,20 @@ def test_redis_knows_nobody_without_a_name_and_gives_each_what_it_needs(installa
     port = installation.ports["redis"]
     with pytest.raises(redis.exceptions.AuthenticationError):
         redis.Redis(port=port).ping()
-    ours = redis.Redis.from_url(installation.url("redis_url"))
+    ours: Any = redis.Redis.from_url(installation.url("redis_url"))
     assert ours.set("a", 1) and ours.eval("return redis.call('incr', KEYS[1])", 1, "a") == 2
     for refused in ("CONFIG GET *", "FLUSHALL", "ACL LIST", "SHUTDOWN", "DEBUG OBJECT a", "KEYS *"):
         with pytest.raises(redis.exceptions.NoPermissionError):
             ours.execute_command(*refused.split())
     [password] = json.loads((installation.bootstrapped.secrets / "redis_monitor.json").read_text()).values()
-    monitor = redis.Redis(port=port, username="monitor", password=password)
+    monitor: Any = redis.Redis(port=port, username="monitor", password=password)
     assert monitor.info()["maxmemory_policy"] == "noeviction"
     health = redis.Redis(port=port, username="health", password="any")
     assert health.ping()
     for client in (monitor, health):
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.get("a")
-    cache = redis.Redis.from_url(installation.url("cache_url"))
+    cache: Any = redis.Redis.from_url(installation.url("cache_url"))
     assert cache.info()["maxmemory_policy"] == "allkeys-lru" and cache.info()["aof_enabled"] == 0
     with pytest.raises(redis.exceptions.AuthenticationError):
         redis.Redis(port=installation.ports["redis-cache"], username="monitor", password=password).ping()

@@ -132,7 +132,7 @@ def test_killed_at_any_moment_it_goes_on_and_each_file_is_whole(tmp_path: Path) 
     whole = time.monotonic() - started
     for number in range(ROUNDS):
         fresh = Bootstrapped(tmp_path / str(number))
-        command = [ROOT / "deploy" / "bootstrap", "--state", fresh.state, "--env", fresh.env, "--public-url", ADDRESS]
+        command = [*fresh.command(ROOT / "deploy" / "bootstrap"), "--public-url", ADDRESS]
         environment = {"PATH": os.environ["PATH"], "SMTP_URL": SMTP_URL}
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with_time = whole * (0.3 + 0.7 * number / ROUNDS)
@@ -176,7 +176,7 @@ def test_as_an_ordinary_user(made: Bootstrapped) -> None:
             shutil.copytree(ROOT / "deploy", folder / "deploy")
             shutil.copytree(ROOT / "observability" / "alertmanager", folder / "observability" / "alertmanager")
             shutil.copy(ROOT / "config_urls.py", folder)
-            command = [folder / "deploy" / "bootstrap", "--state", mine.state, "--env", mine.env]
+            command = mine.command(folder / "deploy" / "bootstrap")
             environment = {"PATH": "/usr/bin:/bin", "SMTP_URL": SMTP_URL}
             done = subprocess.run(
                 [*command, "--public-url", ADDRESS], env=environment, user=NOBODY, group=NOBODY, extra_groups=[],

@@ -117,7 +117,7 @@ def test_optional_settings_are_passed_on(bootstrapped: Bootstrapped, monkeypatch
 
 def scraped() -> dict[tuple[str, int], str]:
     """What prometheus.yml asks for by DNS, by name and port; the job that does."""
-    found = {}
+    found: dict[tuple[str, int], str] = {}
     for job in yaml.safe_load((OBSERVABILITY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]:
         for each in job.get("dns_sd_configs", []):
             found |= {(name, each["port"]): job["job_name"] for name in each["names"]}
