@@ -48,6 +48,7 @@ def main() -> None:
     add("--alerts-to", help="whom alerts and checkpoints of the trail are mailed to; by default the sender's address")
     add("--watchdog-url", default="", help="a service that calls you when signs of life stop coming")
     add("--recipient", help="age1…, of a recovery key that you made on another machine: the best way")
+    add("--object-store", action="store_true", help="keys of an S3 store of your own (deploy/compose/object-store.yml)")
     add("--tls", help="'internal', or the address to give Let's Encrypt; by default as the name allows")
     add("--state", type=Path, default=TOP / "deploy" / "state", help="where to, instead of deploy/state")
     add("--env", type=Path, default=TOP / ".env", help="which file for compose, instead of .env")
@@ -93,7 +94,7 @@ class Bootstrap:
         recipient = self._recipient()
 
         sinks = f"file:///var/lib/sigilo/checkpoints,mailto:{quote(alerts_to, safe='@')}"
-        self._made += self._secrets.make(smtp_url, sinks)
+        self._made += self._secrets.make(smtp_url, sinks, object_store=self._given.object_store)
         self._file("alertmanager/alertmanager.yml", alerts)
         self._file("prometheus/public.yml", public_targets(public_url))
         (self._state / "caddy").mkdir(exist_ok=True)  # deploy/switch says in it who serves

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -50,23 +50,25 @@ class Secrets:
                 f" What is truly to be made anew, take out of {listed} first"
             )
 
-    def make(self, smtp_url: str, checkpoint_sinks: str) -> list[str]:
-        """Whatever is missing, and gives its names. Both arguments are what a first run writes down."""
+    def make(self, smtp_url: str, checkpoint_sinks: str, *, object_store: bool = False) -> list[str]:
+        """Whatever is missing, and gives its names. The first two are what a first run writes down; ``object_store``:
+        keys and certificate of an S3 store of one's own, too."""
         self.folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         self.folder.chmod(FOLDER_MODE)
         for name in INNER_FOLDERS:
             inner = self.folder / name
             inner.mkdir(exist_ok=True)
             self._give(inner, INNER_FOLDER_MODE)
-        made = [name for name, value in self._values(smtp_url, checkpoint_sinks).items() if self._once(name, value)]
-        for path in self.folder.iterdir():
+        values = self._values(smtp_url, checkpoint_sinks) | (self._of_the_store() if object_store else {})
+        made = [name for name, value in values.items() if self._once(name, value)]
+        for path in self.folder.rglob("*"):
             if path.is_file() and path.name != MADE:
                 self._give(path, FILE_MODE)
         names = sorted(each.name for each in self.folder.iterdir() if each.is_file() and each.name[0] != ".")
         replace(self.folder / MADE, "\n".join(names) + "\n", 0o600)
         return made
 
-    def _values(self, smtp_url: str, checkpoint_sinks: str) -> Mapping[str, Callable[[], str]]:
+    def _values(self, smtp_url: str, checkpoint_sinks: str) -> dict[str, Callable[[], str]]:
         """By file, in the order they are made: later ones read earlier ones."""
         values: dict[str, Callable[[], str]] = {
             "secret_key": lambda: random_base64(48),
@@ -91,6 +93,18 @@ class Secrets:
             "checkpoint_sinks": lambda: checkpoint_sinks,
         }  # fmt: skip
         return values | {f"database_url_{role}": partial(new_login, f"sigilo_{role}") for role in ROLES}
+
+    def _of_the_store(self) -> dict[str, Callable[[], str]]:
+        """deploy/compose/object-store.yml's; the two keys are settings, which workers find in their folder."""
+        return {
+            "worker/s3_access_key_id": lambda: f"sigilo{secrets.token_hex(7)}",
+            "worker/s3_secret_access_key": lambda: secrets.token_urlsafe(32),
+            "object_store.json": lambda: identities(
+                self._read("worker/s3_access_key_id"), self._read("worker/s3_secret_access_key")
+            ),
+            "object_store.key": private_key,
+            "object_store.crt": lambda: certificate(self.folder / "object_store.key", "object-store"),
+        }
 
     def _once(self, name: str, value: Callable[[], str]) -> bool:
         path = self.folder / name
@@ -129,6 +143,12 @@ def access_list(url: str, monitor: str = "") -> str:
         [password] = json.loads(monitor).values()
         users.append(f"user monitor on {_digest(password)} {MONITOR}")
     return "\n".join(users)
+
+
+def identities(access_key: str, secret_key: str) -> str:
+    """SeaweedFS' file of accounts: one, that does everything with its buckets."""
+    keys = [{"accessKey": access_key, "secretKey": secret_key}]
+    return json.dumps({"identities": [{"name": "sigilo", "credentials": keys, "actions": ["Admin"]}]})
 
 
 def _digest(password: str) -> str:

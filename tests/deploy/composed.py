@@ -16,7 +16,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ("compose.prod.yml", "compose.monitoring.yml")
 ADDRESS, SMTP_URL = "https://sigilo.clinica.br", "smtp://sigilo:g4tO_subiu-no-telhado@mail.clinica.br:587?from=sigilo@clinica.br"
-VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:[-?])((?:[^{}]|\{[^{}]*\})*))?\})")
+VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:[-?+])((?:[^{}]|\{[^{}]*\})*))?\})")
 
 
 class Bootstrapped:
@@ -106,12 +106,14 @@ class Project:
 
 
 def put_in(text: str, variables: dict[str, str]) -> str:
-    """``text`` with variables as compose puts them in: ``${NAME}``, ``${NAME:-default}``, ``${NAME:?else}``, ``$$``."""
+    """``text`` with variables as compose puts them in: ``${NAME}``, ``:-default``, ``:?else``, ``:+then``, ``$$``."""
 
     def value(match: re.Match[str]) -> str:
         dollar, name, sign, rest = match.groups()
         if dollar:
             return "$"
+        if sign == ":+":
+            return put_in(rest, variables) if variables.get(name) else ""
         if variables.get(name):
             return variables[name]
         assert sign != ":?", f"{name} is needed, and deploy/bootstrap does not write it"

@@ -12,7 +12,7 @@ import yaml
 
 from config import Principal, Settings, load_settings
 from embedded.secret_checks import reused_secrets, weak_secrets
-from tests.deploy.composed import ROOT, Bootstrapped, Project, read
+from tests.deploy.composed import ADDRESS, ROOT, Bootstrapped, Project, read
 
 OBSERVABILITY = ROOT / "observability"
 # What serves, works or commands as which roles; whoever is not named has the visitor's login.
@@ -113,6 +113,24 @@ def test_optional_settings_are_passed_on(bootstrapped: Bootstrapped, monkeypatch
     assert settings.clinic_name == "Clínica São João"
     assert project.called("ollama", "models") == {"ollama", "ollama-gpu"}
     assert "models" in project.networks_of("worker-inference") and "models" in project.networks_of("web-blue")
+
+
+def test_who_brings_backups_to_a_bucket_has_its_keys_and_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = read("BACKUP_URL=s3://sigilo/backups", "S3_ENDPOINT_URL=https://object-store:8333")
+    bootstrapped = Bootstrapped(tmp_path)
+    assert bootstrapped.run("--public-url", ADDRESS, "--object-store").returncode == 0
+    for name in of_ours(project):
+        [mounted] = {source for source, target, _ in project.mounts(name) if target == "/run/secrets/sigilo"}
+        folder = bootstrapped.state / Path(mounted).relative_to("deploy/state")
+        keys = {f"{path.name.upper()}_FILE": str(path) for path in folder.iterdir()}
+        settings = settings_of(name, project, bootstrapped, monkeypatch, **keys)
+        goes_there = name.startswith("worker") or name == "tools"
+        assert (settings.backup_url == "s3://sigilo/backups") == goes_there, name
+        assert bool(settings.s3_secret_access_key.get_secret_value()) == bool(keys)
+        assert not (keys and name.startswith("web"))
+    assert settings_of("web-blue", project, bootstrapped, monkeypatch).backup_url, "it says that they lie elsewhere"
 
 
 def scraped() -> dict[tuple[str, int], str]:
