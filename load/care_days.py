@@ -37,7 +37,7 @@ async def nurse(browser: Browser, room: Room, person: Person) -> None:
     try:
         await browser.page("triage: form", f"/visits/{visit}/triage", act="visit.read")
         await room.think()
-        saved = await browser.send("triage: save", f"/visits/{visit}/triage", SIGNS, act="visit.triage")
+        saved = await browser.send("triage: save", f"/visits/{visit}/triage", SIGNS, act="medical_record.create")
         await browser.page("start", saved.headers["HX-Redirect"], act="visit.list")
     finally:
         room.give_back(visit)

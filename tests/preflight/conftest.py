@@ -6,12 +6,15 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from aiosmtpd.controller import Controller
 from click.testing import CliRunner, Result
+from pyrage import x25519
 
 import cli
 from embedded.load_baseline import BASELINE
@@ -64,6 +67,16 @@ class Place:
         path.write_text(text)
         return path
 
+    @cached_property
+    def _superuser_url(self) -> str:
+        return self.installation.sigilo("db", "url").stdout.strip()
+
+    def query(self, statement: str) -> tuple[Any, ...] | None:
+        """As superuser, behind everybody's back."""
+        with psycopg.connect(self._superuser_url, autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchone() if cursor.description else None
+
     def look(self, name: str, url: str | None = None, **given: Any) -> Outcome:
         """One check by its name, as a run of its own would make it."""
         found = next(check for check in (*checks(), *CHECKS) if check.name == name)
@@ -85,7 +98,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     made = Installation(folder)
     settings = {
         "SIGILO_ENV": "production", "PUBLIC_URL": "https://clinica.example",
-        "SMTP_URL": f"smtp://127.0.0.1:{mail}?from=sigilo@clinica.example",
+        "SMTP_URL": f"smtp://127.0.0.1:{mail}?tls=none&from=sigilo@clinica.example",
+        "BACKUP_AGE_RECIPIENT": str(x25519.Identity.generate().to_public()),
     }  # fmt: skip
     try:
         made.start(SIGILO_DEMO_PATIENTS="20", SIGILO_DEMO_RECORDS="60", TRUSTED_PROXIES="127.0.0.1", **settings)

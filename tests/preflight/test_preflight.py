@@ -24,11 +24,11 @@ MakeResult = Callable[..., Path]
 @contextmanager
 def wrong_row(place: Place, change: str, undo: str) -> Iterator[None]:
     """A change behind everybody's back, for as long as the block lasts."""
-    place.installation.query(change)
+    place.query(change)
     try:
         yield
     finally:
-        place.installation.query(undo)
+        place.query(undo)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_everything_passes_that_is_well(place: Place, load_result: MakeResult) -
     assert place.inbox.taken == [OPERATOR]
     # What is left is what it names: the token can't be used any more, and the events tell of it.
     assert "token.revoke" in done.output and len(said["left"]) == 1
-    left = place.installation.query("SELECT count(*), count(revoked_at) FROM api_tokens WHERE name = 'preflight'")
+    left = place.query("SELECT count(*), count(revoked_at) FROM api_tokens WHERE name = 'preflight'")
     assert left == (1, 1)
     phases = [line.split()[1] for line in done.output.splitlines() if line[:4] in ("PASS", "FAIL")]
     assert phases == sorted(phases, key=("before", "during", "after").index)
@@ -125,7 +125,7 @@ def test_events_that_nobody_seals_fail(place: Place, monkeypatch: pytest.MonkeyP
 
 
 def test_a_schema_of_another_release_fails(place: Place) -> None:
-    row = place.installation.query("SELECT version_num FROM alembic_version")
+    row = place.query("SELECT version_num FROM alembic_version")
     assert row is not None
     with wrong_row(
         place,
@@ -140,7 +140,7 @@ def test_a_schema_of_another_release_fails(place: Place) -> None:
 
 def test_a_backup_that_no_drill_restored_fails(place: Place) -> None:
     restored = "state = 'VERIFIED'"
-    row = place.installation.query(f"SELECT id FROM backups WHERE {restored}")
+    row = place.query(f"SELECT id FROM backups WHERE {restored}")
     assert row is not None
     with wrong_row(
         place,
