@@ -32,7 +32,7 @@ from load.room import Room
 from load.trail import check_trail
 
 USERS, SECONDS, THINK, PATIENTS, RECORDS = 100, 300, 20, 1_000, 10_000
-ARRIVE_SHARE = 0.15  # of the time, in which people come in
+ARRIVE_SHARE = 0.2  # of the time, in which people come in
 
 
 def number(name: str, default: int) -> int:

@@ -7,6 +7,7 @@ import asyncio
 import re
 import ssl
 import time
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,14 +59,15 @@ class Caller:
         **options: Any,
     ) -> httpx.Response:
         """Raises Unexpected unless ``status`` is answered, and ``says`` stands in the body. ``act``: see ``Asked``."""
-        sent = dict(headers or {})
+        request_id = uuid.uuid4().hex  # a proxy's word, which is believed
+        sent = {**(headers or {}), "X-Request-Id": request_id}
         if self._cookies:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
         started = time.perf_counter()
         try:
             answer = await self._client.request(method, path, headers=sent, **options)
         except httpx.HTTPError as error:
-            self._note(kind, started, act, problem=type(error).__name__)
+            self._note(kind, started, act, request_id, problem=type(error).__name__)
             raise Unexpected(kind) from error
         for cookie in answer.headers.get_list("Set-Cookie"):
             name, _, rest = cookie.partition("=")
@@ -74,19 +76,18 @@ class Caller:
         problem = None
         if answer.status_code != status:
             problem = f"answers {answer.status_code}"
+        elif answer.headers.get("X-Request-Id") != request_id and not path.startswith("/static/"):
+            problem = "is of another request"
         elif says and says not in answer.text:
             problem = "is not what was asked for"
-        self._note(kind, started, act, answer, problem)
+        self._note(kind, started, act, request_id, answer.status_code, problem)
         if problem is not None:
             raise Unexpected(kind)
         return answer
 
     def _note(
-        self, kind: str, started: float, act: str | None, answer: httpx.Response | None = None,
-        problem: str | None = None,
+        self, kind: str, started: float, act: str | None, request_id: str, status: int = 0, problem: str | None = None
     ) -> None:  # fmt: skip
-        status = 0 if answer is None else answer.status_code
-        request_id = "" if answer is None else answer.headers.get("X-Request-Id", "")
         ms = (time.perf_counter() - started) * 1000
         self._ledger.note(Asked(kind, self.role, status, ms, request_id, act, problem))
 

@@ -61,10 +61,12 @@ async def _live(
     browser = Browser(url, person.address, person.role, ledger, context)
     watching = asyncio.create_task(browser.watch(room.ended))
     try:
-        with suppress(Unexpected):
-            await browser.sign_in(person.email, person.password)
+        is_in = False
         while not room.ended.is_set():
             with suppress(Unexpected):
+                if not is_in:
+                    await browser.sign_in(person.email, person.password)
+                    is_in = True
                 await DAYS[person.role](browser, room, person)
             await room.think()
         await watching

@@ -10,8 +10,9 @@ PERCENTILES = (50, 90, 95, 99)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request and its whole answer. ``ms``: from its first byte to the answer's last. ``act``: the action that the
-    trail has to hold exactly once for it, if any; ``problem``: why the answer was not the expected one."""
+    """One request and its whole answer; ``status`` 0 where none came. ``ms``: from its first byte to the answer's last.
+    ``act``: the action that the trail has to hold exactly once for it, if any; ``problem``: why the answer was not the
+    expected one."""
 
     kind: str
     role: str

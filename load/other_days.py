@@ -66,7 +66,8 @@ async def patient(browser: Browser, room: Room, person: Person) -> None:
     await browser.page("own record", "/me", act="access_log.read", says=room.names[own].split()[0])
     await room.think()
     if room.chance.random() < 0.2:
-        await browser.ask("receipt", "GET", "/me/access-receipt", act="access_log.receipt", says="sigilo-access-receipt")
+        signed = "sigilo-access-receipt"
+        await browser.ask("receipt", "GET", "/me/access-receipt", act="access_log.receipt", says=signed)
 
 
 async def integrator(caller: Caller, room: Room, person: Person) -> None:
