@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
@@ -62,9 +62,10 @@ def preflight(
         if who not in logins:
             raise click.UsageError(f"the file has no {who}; it has {', '.join(sorted(logins))}")
         login = {name: logins[who][name] for name in login}
+    switched = datetime.now(UTC) - timedelta(hours=1) if since is None else since.replace(tzinfo=UTC)
     given = Given(
         host_report=host_report, load_result=load_result, mail_to=mail_to, http_url=http_url, metrics_url=metrics_url,
-        prometheus_url=prometheus, **login, **({} if since is None else {"since": since.replace(tzinfo=UTC)}),
+        prometheus_url=prometheus, email=login["email"], password=login["password"], since=switched,
     )  # fmt: skip
     ground = Ground(url, os.environ, given)
     outcomes = []

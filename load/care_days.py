@@ -137,7 +137,7 @@ async def _read_one(browser: Browser, room: Room, page: str) -> str | None:
     found = list(dict.fromkeys(RECORD.findall(page)))
     if not found:
         return None
-    record = room.chance.choice(found)
+    record: str = room.chance.choice(found)
     await browser.page("record", f"{RECORDS}/{record}", act=READ)
     await room.think()
     return record

@@ -62,7 +62,7 @@ def browsers_stay_with_https(ground: Ground) -> str:
     """HSTS for half a year."""
     if not ground.is_over_tls:
         raise NotHereError(NEEDS_TLS)
-    said = ground.client.get("/login").headers.get("strict-transport-security", "")
+    said: str = ground.client.get("/login").headers.get("strict-transport-security", "")
     seconds = next((part.strip() for part in said.split(";") if part.strip().startswith("max-age=")), "max-age=0")
     if int(seconds.partition("=")[2]) < HSTS_SECONDS:
         raise FailedError(f"Strict-Transport-Security is {said or 'missing'}: is SIGILO_ENV production?")

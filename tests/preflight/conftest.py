@@ -23,7 +23,7 @@ from embedded.preflight.checklist import CHECKS
 from embedded.preflight.ground import Given, Ground
 from embedded.preflight.reused import checks
 from tests.factories.certificate import make_certificate
-from tests.installation import FOREIGN, Installation, free_port
+from tests.installation import FOREIGN, RUN, Installation, free_port
 from tests.preflight.front import Front, Spoilt, front
 
 OPERATOR = "operacao@clinica.example"
@@ -102,7 +102,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         "BACKUP_AGE_RECIPIENT": str(x25519.Identity.generate().to_public()),
     }  # fmt: skip
     try:
-        made.start(SIGILO_DEMO_PATIENTS="20", SIGILO_DEMO_RECORDS="60", TRUSTED_PROXIES="127.0.0.1", **settings)
+        size = {"SIGILO_DEMO_PATIENTS": "20", "SIGILO_DEMO_RECORDS": "60"}
+        made.start(RUN, TRUSTED_PROXIES="127.0.0.1", **size, **settings)
         done = made.sigilo("backup", "create", **settings)
         assert done.returncode == 0, done.stderr
         with front(made.port, folder / "server.pem") as server:

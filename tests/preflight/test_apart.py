@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,11 +36,12 @@ def bare(tmp_path: Path) -> Iterator[None]:
         os.environ.update(before)
 
 
-def ground(url: str = "", **given: object) -> Ground:
-    return Ground(url or f"http://127.0.0.1:{free_port()}", os.environ, Given(**given))  # type: ignore[arg-type]
+def ground(**given: Any) -> Ground:
+    """Of an address where nobody is."""
+    return Ground(f"http://127.0.0.1:{free_port()}", os.environ, Given(**given))
 
 
-def look(name: str, **given: object) -> Outcome:
+def look(name: str, **given: Any) -> Outcome:
     return next(check for check in CHECKS if check.name == name).run(ground(**given))
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from config import PRODUCT_VERSION
 from embedded.preflight import acts, queries, readiness
-from embedded.preflight.check import State
+from embedded.preflight.check import Outcome, State
 from tests.preflight.conftest import HOST, OPERATOR, Place, failing
 from tests.preflight.front import front, saying
 
@@ -196,7 +196,7 @@ def test_queries_beyond_the_bound_fail(place: Place, monkeypatch: pytest.MonkeyP
 def test_a_load_result_that_is_worse_fails(place: Place, load_result: MakeResult) -> None:
     name = "Load is as in the baseline"
 
-    def look(**changes: object) -> object:
+    def look(**changes: object) -> Outcome:
         return place.look(name, load_result=load_result(**changes))
 
     assert failing(look(errors=2, problems=["start: answers 500 (2 times)"]), "start: answers 500")
