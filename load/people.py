@@ -74,7 +74,7 @@ def make_people(settings: Settings, count: int) -> tuple[list[Person], dict[str,
     password = secrets.token_urlsafe(15)
     hashed, cipher = hash_password(password), field_cipher(settings)
     with session_as(settings, Principal.STAFF) as session:
-        names: dict[str, str] = {patient: name for patient, name in session.execute(PATIENTS)}
+        names: dict[str, str] = dict(session.execute(PATIENTS).tuples().all())
         free = iter(names)
         made = [
             _make(session, cipher, role, number, password, hashed, free)
