@@ -24,7 +24,7 @@ KINDS = (
     ("granian", "web"), ("--queues audit", "worker of the trail"), ("--queues mail", "worker of mail and access"),
     ("celery", "other workers"), ("scheduler", "scheduler"),
 )  # fmt: skip
-HELLOS = 1_500
+HELLOS = 800
 
 
 def describe() -> dict[str, object]:

@@ -18,7 +18,7 @@ from load.people import SHARES, shares_of
 from load.trail import disagreements
 from tests.installation import FOREIGN, ROOT
 
-SECONDS, USERS = 4, 8
+SECONDS, USERS = 3, 8
 SEEN = {"sign in", "live: anything new?", "static file", "start", "records", "own record", "trail", "api: list"}
 
 
@@ -26,7 +26,7 @@ def test_everybody_works_without_an_error_and_the_trail_tells_each_act_once(tmp_
     path = tmp_path / "result.json"
     inherited = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
     done = subprocess.run(
-        [sys.executable, "-m", "load"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        [sys.executable, "-m", "load"], cwd=ROOT, capture_output=True, text=True, timeout=400, check=False,
         env=inherited | {
             "LOAD_USERS": str(USERS), "LOAD_SECONDS": str(SECONDS), "LOAD_THINK": "1", "LOAD_PATIENTS": "120",
             "LOAD_RECORDS": "300", "LOAD_RESULT": str(path),
