@@ -9,6 +9,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -143,18 +144,20 @@ class Browser(Caller):
         """What the open page does by itself, until ``ended``."""
         while not ended.is_set():
             await asyncio.sleep(ASKS_EVERY_SECONDS)
-            before = self._token
-            if before is None:
-                continue
-            try:
-                about = {} if self._patient is None else {"patientId": self._patient}
-                background = {"Accept": "application/json", "Sigilo-Background": "1"}
-                answer = await self.ask("live: anything new?", "GET", "/live", params=about, headers=background)
-                if self._token != before:
-                    continue  # another page by now
-                self._token = answer.json()["token"]
-                if self._token != before and self._path in REFRESHED:
-                    part = {"HX-Request": "true", "HX-Target": REFRESHED[self._path]}
-                    await self.ask(f"live: {self._path} anew", "GET", self._path, headers=part)
-            except Unexpected:
-                continue
+            with suppress(Unexpected):
+                await self.look_for_news()
+
+    async def look_for_news(self) -> None:
+        """Ask once whether anything changed, and fetch anew what the page shows of it."""
+        before = self._token
+        if before is None:
+            return
+        about = {} if self._patient is None else {"patientId": self._patient}
+        background = {"Accept": "application/json", "Sigilo-Background": "1"}
+        answer = await self.ask("live: anything new?", "GET", "/live", params=about, headers=background)
+        if self._token != before:
+            return  # another page by now
+        self._token = answer.json()["token"]
+        if self._token != before and self._path in REFRESHED:
+            part = {"HX-Request": "true", "HX-Target": REFRESHED[self._path]}
+            await self.ask(f"live: {self._path} anew", "GET", self._path, headers=part)

@@ -70,6 +70,8 @@ async def _live(
                 await DAYS[person.role](browser, room, person)
             await room.think()
         await watching
+        with suppress(Unexpected):
+            await browser.look_for_news()
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
