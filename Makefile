@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 PROCESSES ?= 3
 POSTGRESQL_15 := /usr/lib/postgresql/15/bin
 
-.PHONY: help run test coverage test-pg15 faults drill image blue-green compat lint bench sure
+.PHONY: help run test coverage test-pg15 faults drill image blue-green compat lint bench load sure
 
 help: ## List the verbs
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -71,6 +71,9 @@ lint: $(INSTALLED) ## Check style, types, who may import whom, and the SQL of mi
 bench: $(INSTALLED) ## Measure the API through the real server
 	@scripts/install-wrk
 	@$(BIN)/python -m bench
+
+load: $(INSTALLED) ## A hundred people at a whole clinic for five minutes (LOAD_SECONDS); compares with the baseline
+	@$(BIN)/python -m load
 
 sure: lint coverage ## The whole gate
 

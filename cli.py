@@ -19,6 +19,7 @@ from cli_ai_evaluate import evaluate
 from cli_backup import backup
 from cli_cid10 import cid10
 from cli_keys import keys
+from cli_preflight import preflight
 from cli_progress import progress_of
 from cli_smoke import smoke
 from cli_tamper import tamper
@@ -85,6 +86,7 @@ main.add_command(ai)
 ai.add_command(evaluate)
 main.add_command(cid10)
 main.add_command(smoke)
+main.add_command(preflight)
 
 
 # -- processes ---------------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from services.errors import NotFound
 from services.permissions import Permission
 
 
-def revoke_token(session: Session, actor: Actor, user_id: uuid.UUID, token_id: uuid.UUID) -> None:
+def revoke_token(session: Session, actor: Actor | Origin, user_id: uuid.UUID, token_id: uuid.UUID) -> None:
     """Doing it twice changes nothing. Raises Forbidden, NotFound (no such token of this user)."""
-    if user_id != actor.user_id:
+    if isinstance(actor, Actor) and user_id != actor.user_id:
         actor.require(Permission.USER_MANAGE)
     token = session.scalars(
         select(ApiToken).where(ApiToken.id == token_id, ApiToken.user_id == user_id).with_for_update()
