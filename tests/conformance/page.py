@@ -1,0 +1,97 @@
+"""docs/conformance.md: row, claim, the tests that show it, and how they ended when they ran last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.conformance.outcomes import PASSED
+from tests.conformance.rows import FOLDER, ROOT, TEST, Claim, digest
+from tests.documents import anchor
+
+PAGE = ROOT / "docs" / "conformance.md"
+RESULTS = FOLDER / "results.json"
+HEAD = """\
+# What was asked for, and what shows it
+
+Written by `scripts/conformance` from [docs/conformance/](conformance/); do not edit. Rows 1–32 are those of the
+analysis that Sigilo began as, M1–M13 those of the product's map, in our own words. Each is split into claims that a
+test can contradict, and each claim names the tests that show it. `make test` fails when one of them did not pass, was
+skipped or is gone. What takes too long for it has a verb of its own, named beside the result, and counts no more once
+the test was changed. **Open** is what is not there, or not as it was asked for, and why; it fails nothing, so read it.
+"""
+WHOSE = {"1": "Rows of the original analysis", "M1": "Rows of the product's map"}
+
+
+def read_results() -> dict[str, dict[str, Any]]:
+    """Node id → outcome, cases, day and digest of the text, as ``scripts/conformance`` took them from a run."""
+    found: dict[str, dict[str, Any]] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    return found
+
+
+def missing_evidence(claims: list[Claim], results: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Node id → why ``results`` don't show it. Of what ``make test`` runs anyway, a changed text is no reason."""
+    found = {}
+    for claim in claims:
+        for node in claim.evidence:
+            result = results.get(node)
+            if result is None:
+                found[node] = f"has not run: `scripts/conformance {claim.verb}`, or pytest with its name"
+            elif result["outcome"] != PASSED:
+                found[node] = result["outcome"]
+            elif claim.tests and claim.verb != TEST and result["digest"] != digest(node):
+                found[node] = f"was changed since it passed: `scripts/conformance {claim.verb}`"
+    return found
+
+
+def page(rows: dict[str, str], claims: list[Claim], results: dict[str, dict[str, Any]]) -> str:
+    """The text. Every claim's evidence is there (``missing_evidence``)."""
+    return "\n".join((HEAD, _counts(rows, claims), *_tables(rows, claims, results))) + "\n"
+
+
+def _counts(rows: dict[str, str], claims: list[Claim]) -> str:
+    open_ = [claim for claim in claims if claim.open]
+    tests = {node for claim in claims for node in claim.tests}
+    touched = [row for row in rows if any(row in claim.rows for claim in open_)]
+    links = ", ".join(f"[{row}](#{anchor(f'{row}. {rows[row]}')})" for row in touched)
+    return (
+        f"{len(rows)} rows, {len(claims)} claims: {len(claims) - len(open_)} shown, by {len(tests)} tests and some by\n"
+        f"documents or verbs; {len(open_)} open, in the rows {links}.\n"
+    )
+
+
+def _tables(rows: dict[str, str], claims: list[Claim], results: dict[str, dict[str, Any]]) -> Iterator[str]:
+    for row, asked in rows.items():
+        if row in WHOSE:
+            yield f"## {WHOSE[row]}\n"
+        yield f"### {row}. {asked}\n"
+        yield "| Claim | Shown by | Result |\n|---|---|---|"
+        for claim in claims:
+            if row in claim.rows:
+                yield f"| {claim.says} | {'<br>'.join(_evidence(claim)) or '–'} | {_result(claim, results)} |"
+        yield ""
+
+
+def _evidence(claim: Claim) -> Iterator[str]:
+    for node in claim.tests:
+        file, _, name = node.partition("::")
+        yield f"[{name.removeprefix('test_').replace('_', ' ')}](../{file})"
+    for document in claim.documents:
+        yield f"[{document.partition('#')[0]}]({_relative(document)})"
+
+
+def _result(claim: Claim, results: dict[str, dict[str, Any]]) -> str:
+    if claim.open:
+        return f"**open**: {claim.open}"
+    if not claim.evidence:
+        return "written"
+    cases = sum(results[node]["cases"] for node in claim.evidence)
+    counted = f"passed ({cases} cases)" if cases > len(claim.evidence) else PASSED
+    if claim.verb == TEST:
+        return counted
+    return f"{counted}, `make {claim.verb}`, {min(results[node]['day'] for node in claim.evidence)}"
+
+
+def _relative(document: str) -> str:
+    return document.removeprefix("docs/") if document.startswith("docs/") else f"../{document}"
