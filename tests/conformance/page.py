@@ -31,11 +31,14 @@ def read_results() -> dict[str, dict[str, Any]]:
 
 
 def missing_evidence(claims: list[Claim], results: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Node id → why ``results`` don't show it. Of what ``make test`` runs anyway, a changed text is no reason."""
+    """Node id → why ``results`` don't show it. What ``make test`` runs is looked at when that ends (outcomes.py): here
+    it is enough that nobody saw it fail, and the page may say that no run was taken down yet."""
     found = {}
     for claim in claims:
         for node in claim.evidence:
             result = results.get(node)
+            if result is None and claim.verb == TEST:
+                continue
             if result is None:
                 found[node] = f"has not run: `scripts/conformance {claim.verb}`, or pytest with its name"
             elif result["outcome"] != PASSED:
@@ -86,6 +89,8 @@ def _result(claim: Claim, results: dict[str, dict[str, Any]]) -> str:
         return f"**open**: {claim.open}"
     if not claim.evidence:
         return "written"
+    if not set(claim.evidence) <= set(results):
+        return "not taken down yet"
     cases = sum(results[node]["cases"] for node in claim.evidence)
     counted = f"passed ({cases} cases)" if cases > len(claim.evidence) else PASSED
     if claim.verb == TEST:

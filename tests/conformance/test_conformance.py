@@ -79,6 +79,9 @@ def test_evidence_that_is_missing_failed_or_older_than_its_test_is_named() -> No
     assert "has not run" in missing_evidence([slow], {})[node]
     assert missing_evidence([slow], {node: {**good, "outcome": SKIPPED}}) == {node: SKIPPED}
     assert "was changed" in missing_evidence([slow], {node: {**good, "digest": "0"}})[node]
+    quick = Claim(file="x", rows=("1",), says="x", tests=(node,))
+    assert missing_evidence([quick], {}) == {}, "the run that goes on shows it"
+    assert missing_evidence([quick], {node: {**good, "outcome": SKIPPED}}) == {node: SKIPPED}
     verb = Claim(file="x", rows=("1",), says="x", verb="lint")
     assert set(missing_evidence([verb], {})) == {"make lint"}
     assert named([slow, verb], "drill") == {node}
