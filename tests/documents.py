@@ -28,7 +28,7 @@ def code(text: str) -> Iterator[str]:
     container for one command as that command."""
     lines = [line.split(" #")[0].strip() for body in blocks(text, "sh") for line in body.splitlines()]
     for line in (*lines, *SPAN.findall(BLOCK.sub("", text))):
-        yield re.sub(r"^docker compose run --rm tools ", "sigilo ", line)
+        yield re.sub(r"^docker compose run --rm (--volume \S+ )?tools ", "sigilo ", line)
 
 
 def wrong_command(line: str) -> str | None:

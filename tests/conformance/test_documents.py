@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,16 @@ def test_scripts_that_are_called_are_there(page: Path) -> None:
     # deploy/state is made where Sigilo runs.
     scripts = {word for word in called if re.fullmatch(r"(?:scripts|deploy(?!/state))/[\w/.-]*[\w-]", word)}
     assert {script for script in scripts if not (TOP / script).exists()} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identify)
+def test_scripts_of_deploy_have_the_options_that_are_named(page: Path) -> None:
+    for line in lines_of(page):
+        script, *words = line.split()
+        options = [word for word in words if word.startswith("--")]
+        if re.match(r"deploy/(?!state)", script) and options:
+            done = subprocess.run([TOP / script, "--help"], capture_output=True, text=True, check=True, timeout=30)
+            assert [option for option in options if option not in done.stdout] == [], line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=identify)
