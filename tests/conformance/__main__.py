@@ -25,7 +25,7 @@ def main(verbs: list[str]) -> int:
     if missing := missing_evidence(claims, results):
         for name, why in sorted(missing.items()):
             print(f"{name}: {why}", file=sys.stderr)  # noqa: T201
-        print(f"{PAGE.name} is as it was: {len(missing)} things claimed were not shown", file=sys.stderr)  # noqa: T201
+        print(f"{PAGE.name} is as it was: {len(missing)} things claimed are not so", file=sys.stderr)  # noqa: T201
         return 1
     PAGE.write_text(page(read_rows(), claims, results), encoding="utf-8")
     return 0

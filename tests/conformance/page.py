@@ -8,7 +8,6 @@ from typing import Any
 
 from tests.conformance.outcomes import PASSED
 from tests.conformance.rows import FOLDER, ROOT, TEST, Claim, digest
-from tests.documents import anchor
 
 PAGE = ROOT / "docs" / "conformance.md"
 RESULTS = FOLDER / "results.json"
@@ -18,8 +17,9 @@ HEAD = """\
 Written by `scripts/conformance` from [docs/conformance/](conformance/); do not edit. Rows 1–32 are those of the
 analysis that Sigilo began as, M1–M13 those of the product's map, in our own words. Each is split into claims that a
 test can contradict, and each claim names the tests that show it. `make test` fails when one of them did not pass, was
-skipped or is gone. What takes too long for it has a verb of its own, named beside the result, and counts no more once
-the test was changed. **Open** is what is not there, or not as it was asked for, and why; it fails nothing, so read it.
+skipped or is gone. What takes too long for it has a verb of its own, named beside the result; once its test was
+changed, that result fails the build until the verb ran again. **Open** is what is not there, or not as it was asked
+for, and why; it fails nothing, so read it.
 """
 WHOSE = {"1": "Rows of the original analysis", "M1": "Rows of the product's map"}
 
@@ -31,17 +31,15 @@ def read_results() -> dict[str, dict[str, Any]]:
 
 
 def missing_evidence(claims: list[Claim], results: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Node id → why ``results`` don't show it. What ``make test`` runs is looked at when that ends (outcomes.py): here
-    it is enough that nobody saw it fail, and the page may say that no run was taken down yet."""
+    """Node id → why ``results`` speak against it. What ``make test`` runs is looked at when that ends (outcomes.py);
+    what another verb shows is open while no run of it was taken down. So here it is enough that nobody saw it fail."""
     found = {}
     for claim in claims:
         for node in claim.evidence:
             result = results.get(node)
-            if result is None and claim.verb == TEST:
-                continue
             if result is None:
-                found[node] = f"has not run: `scripts/conformance {claim.verb}`, or pytest with its name"
-            elif result["outcome"] != PASSED:
+                continue
+            if result["outcome"] != PASSED:
                 found[node] = result["outcome"]
             elif claim.tests and claim.verb != TEST and result["digest"] != digest(node):
                 found[node] = f"was changed since it passed: `scripts/conformance {claim.verb}`"
@@ -50,18 +48,33 @@ def missing_evidence(claims: list[Claim], results: dict[str, dict[str, Any]]) ->
 
 def page(rows: dict[str, str], claims: list[Claim], results: dict[str, dict[str, Any]]) -> str:
     """The text. Every claim's evidence is there (``missing_evidence``)."""
-    return "\n".join((HEAD, _counts(rows, claims), *_tables(rows, claims, results))) + "\n"
+    return "\n".join((HEAD, _counts(rows, claims, results), *_tables(rows, claims, results))) + "\n"
 
 
-def _counts(rows: dict[str, str], claims: list[Claim]) -> str:
-    open_ = [claim for claim in claims if claim.open]
+def why_open(claim: Claim, results: dict[str, dict[str, Any]]) -> str:
+    """Why nothing shows ``claim`` yet; empty when something does, or ``make test`` will."""
+    if claim.verb != TEST and not claim.open and not set(claim.evidence) <= set(results):
+        return f"no run of `make {claim.verb}` was taken down yet"
+    return claim.open
+
+
+def _counts(rows: dict[str, str], claims: list[Claim], results: dict[str, dict[str, Any]]) -> str:
+    order = list(rows)
+    open_ = [claim for claim in claims if why_open(claim, results)]
+    open_.sort(key=lambda claim: order.index(claim.rows[0]))
     tests = {node for claim in claims for node in claim.tests}
-    touched = [row for row in rows if any(row in claim.rows for claim in open_)]
-    links = ", ".join(f"[{row}](#{anchor(f'{row}. {rows[row]}')})" for row in touched)
-    return (
-        f"{len(rows)} rows, {len(claims)} claims: {len(claims) - len(open_)} shown, by {len(tests)} tests and some by\n"
-        f"documents or verbs; {len(open_)} open, in the rows {links}.\n"
-    )
+    lines = [
+        f"{len(rows)} rows, {len(claims)} claims: {len(claims) - len(open_)} shown, by {len(tests)} tests and some by",
+        f"documents or verbs; {len(open_)} open.",
+        "",
+        "## What is open",
+        "",
+        "| Rows | What | Why |",
+        "|---|---|---|",
+        *(f"| {', '.join(claim.rows)} | {claim.says} | {why_open(claim, results)} |" for claim in open_),
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def _tables(rows: dict[str, str], claims: list[Claim], results: dict[str, dict[str, Any]]) -> Iterator[str]:
@@ -85,8 +98,8 @@ def _evidence(claim: Claim) -> Iterator[str]:
 
 
 def _result(claim: Claim, results: dict[str, dict[str, Any]]) -> str:
-    if claim.open:
-        return f"**open**: {claim.open}"
+    if why := why_open(claim, results):
+        return f"**open**: {why}"
     if not claim.evidence:
         return "written"
     if not set(claim.evidence) <= set(results):

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.conformance.outcomes import FAILED, PASSED, SKIPPED, by_test, unproven
-from tests.conformance.page import PAGE, missing_evidence, page, read_results
+from tests.conformance.page import PAGE, missing_evidence, page, read_results, why_open
 from tests.conformance.rows import ROOT, TEST, Claim, digest, function, named, read_claims, read_rows, runs
 
 pytest_plugins = ["pytester"]
@@ -76,14 +76,17 @@ def test_evidence_that_is_missing_failed_or_older_than_its_test_is_named() -> No
     good = {"outcome": PASSED, "cases": 1, "day": "2026-11-26", "digest": digest(node)}
     slow = Claim(file="x", rows=("1",), says="x", tests=(node,), verb="drill")
     assert missing_evidence([slow], {node: good}) == {}
-    assert "has not run" in missing_evidence([slow], {})[node]
+    assert missing_evidence([slow], {}) == {}
+    assert "make drill" in why_open(slow, {}), "nothing shows it, and the page says so"
+    assert why_open(slow, {node: good}) == ""
     assert missing_evidence([slow], {node: {**good, "outcome": SKIPPED}}) == {node: SKIPPED}
     assert "was changed" in missing_evidence([slow], {node: {**good, "digest": "0"}})[node]
     quick = Claim(file="x", rows=("1",), says="x", tests=(node,))
     assert missing_evidence([quick], {}) == {}, "the run that goes on shows it"
     assert missing_evidence([quick], {node: {**good, "outcome": SKIPPED}}) == {node: SKIPPED}
     verb = Claim(file="x", rows=("1",), says="x", verb="lint")
-    assert set(missing_evidence([verb], {})) == {"make lint"}
+    assert why_open(verb, {"make lint": good}) == ""
+    assert missing_evidence([verb], {"make lint": {**good, "outcome": FAILED}}) == {"make lint": FAILED}
     assert named([slow, verb], "drill") == {node}
 
 
