@@ -20,12 +20,13 @@ from sqlalchemy.orm import Session
 
 from config import Principal, Settings, load_settings
 from models.engine import Databases
+from tests.conformance.outcomes import pytest_configure
 from tests.factories.cast import Cast, make_cast
 from tests.servers import DatabaseServer, database_server, redis_server
 from tests.telling import pytest_runtest_makereport
 from web.app import make_app
 
-__all__ = ["pytest_runtest_makereport"]
+__all__ = ["pytest_configure", "pytest_runtest_makereport"]
 
 # Modules that take longest, which begin first: a worker that met one of them last would keep the others waiting. Those
 # that start whole installations do not begin together.

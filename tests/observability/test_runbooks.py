@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
-import click
 import psycopg
 import pytest
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
-from cli import main
+from tests.documents import wrong_command
 from tests.observability.alert_rules import RUNBOOKS, all_alerts
 from tests.servers import DatabaseServer
 
@@ -95,20 +93,13 @@ def test_commands_are_the_programs_own() -> None:
     texts = [text for _, text in blocks("sh")] + [page.read_text() for page in PAGES]
     asked = {line for text in texts for line in re.findall(r"(?:^|`)(sigilo [^`\n]+)", text, re.MULTILINE)}
     assert len(asked) > 10
-    for line in asked:
-        words = shlex.split(line.replace("…", "x"))[1:]
-        command: click.Command = main
-        while isinstance(command, click.Group):
-            name = words.pop(0)
-            assert name in command.commands, line
-            command = command.commands[name]
-        options = {option for parameter in command.params for option in parameter.opts}
-        assert {word for word in words if word.startswith("--")} <= options, line
+    assert [wrong for line in asked if (wrong := wrong_command(line))] == []
 
 
 def test_pages_are_the_applications_own(app: Flask) -> None:
     adapter = app.url_map.bind("localhost")
-    texts = [page.read_text() for page in (*PAGES, RUNBOOKS / "README.md")]
+    operations = RUNBOOKS.parents[1] / "docs" / "operations.md"
+    texts = [page.read_text() for page in (*PAGES, RUNBOOKS / "README.md", operations)]
     asked = {path for text in texts for path in re.findall(r"`(/[a-z-]+(?:/[a-z-]+)*)`", text)}
     asked |= {path for text in texts for path in re.findall(r"http://127\.0\.0\.1:8000(/[a-z/]+)", text)}
     assert {"/system", "/backups", "/audit/alarm", "/api/health"} <= asked
