@@ -17,9 +17,10 @@ from pydantic import SecretStr
 
 from backups.drill import run_drill
 from backups.errors import BackupFailed, NotRestorable
+from backups.find import find_backup, trusted
 from backups.job import Connection
 from backups.manifest import Manifest, manifest_signer
-from backups.restore import find_backup, restore_backup, trusted
+from backups.restore import restore_backup
 from backups.samples import compare_samples, seal_samples, take_samples
 from backups.store import MANIFEST
 from config import Principal, Settings

@@ -12,9 +12,10 @@ import pytest
 from backups import job
 from backups.drill import run_drill
 from backups.errors import BackupFailed
+from backups.find import find_backup, trusted
 from backups.job import Connection
 from backups.manifest import manifest_signer
-from backups.restore import Restored, find_backup, restore_backup, trusted
+from backups.restore import Restored, restore_backup
 from config import Principal, Settings
 from models import Role
 from models.engine import Databases
