@@ -20,8 +20,9 @@ from observability.metrics_server import serve_metrics
 # (statement_timeout, or the time-outs of what is spoken to).
 SOFT_LIMIT = 3300
 HARD_LIMIT = 3600
-# Redis gives a message to another worker when it was not acknowledged for this long.
-VISIBILITY_TIMEOUT = 2 * HARD_LIMIT
+# Between the soft and the hard limit of backups, to end programs and remove what was half-written.
+BACKUP_GRACE = 300
+BACKUP_TASKS = ("backups.daily", "backups.run")
 
 # Modules with tasks, and what a worker does beside them. Tasks are shared, so they know nothing of this module.
 TASKS = (
@@ -33,18 +34,21 @@ TASKS = (
 def worker_settings() -> dict[str, Any]:
     """Celery's settings, read when the worker starts and not when this module is imported."""
     settings = load_settings()
+    backup_limit = settings.backup_run_minutes * 60
+    # Redis gives a message to another worker when it was not acknowledged for this long.
+    visibility_timeout = max(2 * HARD_LIMIT, backup_limit + 2 * BACKUP_GRACE)
     return {
         "broker_url": broker_url(settings.redis_url.get_secret_value()),
         "broker_transport_options": {
-            "visibility_timeout": VISIBILITY_TIMEOUT,
+            "visibility_timeout": visibility_timeout,
             # A Redis that hangs, or a half-open connection, is noticed in seconds instead of never.
             "socket_timeout": 10,
             "socket_keepalive": True,
             "health_check_interval": 10,
         },
         # Said in all three places, as Celery's Redis page asks; one below the hard limit runs a task twice.
-        "result_backend_transport_options": {"visibility_timeout": VISIBILITY_TIMEOUT},
-        "visibility_timeout": VISIBILITY_TIMEOUT,
+        "result_backend_transport_options": {"visibility_timeout": visibility_timeout},
+        "visibility_timeout": visibility_timeout,
         # Redis may be away for as long as it likes: the worker comes back by itself.
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
@@ -58,6 +62,11 @@ def worker_settings() -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         "task_soft_time_limit": SOFT_LIMIT,
         "task_time_limit": HARD_LIMIT,
+        # A dump can't be taken up where it was left, so it gets all of a run, and its drill, where that takes long too,
+        # the next one.
+        "task_annotations": {
+            name: {"soft_time_limit": backup_limit, "time_limit": backup_limit + BACKUP_GRACE} for name in BACKUP_TASKS
+        },
         # A deployment gives what runs ten seconds to finish; the rest is put back.
         "worker_soft_shutdown_timeout": 10.0,
         # JSON only: a pickle from whoever reaches Redis would be code.

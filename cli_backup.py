@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC
-from pathlib import Path
 from typing import IO, Any
 
 import click
 from psycopg.rows import dict_row
 
 from cli_progress import progress_of
+from cli_restore import backup_restore
 from config import Principal
 from embedded.installation import running_settings
 
@@ -27,6 +27,9 @@ def _worker(settings: Any) -> Any:
 @click.group()
 def backup() -> None:
     """Backups that are restored to prove them."""
+
+
+backup.add_command(backup_restore)
 
 
 @backup.command("create")
@@ -107,7 +110,7 @@ def backup_list() -> None:
 @click.option("--key", "keys", multiple=True, help="A key to trust, as `backup key` prints it, instead of our own.")
 def backup_verify(which: str, keys: tuple[str, ...]) -> None:
     """Read every stored byte of WHICH (an id, "latest", or a manifest's path) and compare it with what was signed."""
-    from backups.restore import find_backup, trusted
+    from backups.find import find_backup, trusted
     from backups.verify import verify_parts
 
     settings = running_settings()
@@ -125,7 +128,7 @@ def backup_drill(which: str, identity: IO[str] | None) -> None:
     """Restore WHICH into a scratch database, check it, measure, and drop it."""
     from backups import job
     from backups.drill import run_drill
-    from backups.restore import find_backup, trusted
+    from backups.find import find_backup, trusted
 
     settings = running_settings()
     found = find_backup(settings, which, trusted(settings, ()))
@@ -147,63 +150,12 @@ def backup_prune() -> None:
     with job.exclusive(settings, patience=PATIENCE) as connection:
         job.bury_dead(connection)
         remove_dead(settings, connection)
-        gone = prune(settings, connection)
-    for backup_id in gone:
+        pruned = prune(settings, connection)
+    for backup_id in pruned.gone:
         click.echo(str(backup_id))
-    click.echo(f"{len(gone)} backups deleted", err=True)
-
-
-@backup.command("restore")
-@click.argument("which")
-@click.option("--into", required=True, metavar="URL", help="The database, with a login that may make databases.")
-@click.option("--identity", type=click.File(encoding="utf-8"), help="A file with the recovery key.")
-@click.option("--replace", is_flag=True, help="Take the place of a database that is not empty; it is kept beside.")
-@click.option("--key", "keys", multiple=True, help="A key to trust, as `backup key` prints it, instead of our own.")
-@click.option("--files", type=click.Path(path_type=Path, file_okay=False),
-              help="Where files from outside the database go.")  # fmt: skip
-def backup_restore(
-    which: str, into: str, identity: IO[str] | None, replace: bool, keys: tuple[str, ...], files: Path | None
-) -> None:
-    """Restore WHICH (an id, "latest", or a manifest's path) as the database of --into: all of it or nothing."""
-    from backups.restore import find_backup, restore_backup, trusted
-
-    settings = running_settings()
-    found = find_backup(settings, which, trusted(settings, keys))
-    meant = found.manifest
-    click.echo(f"{meant.id} of {meant.finished_at:%Y-%m-%d %H:%M}Z with {meant.rows} rows", err=True)
-    with progress_of("Restoring") as progress:
-        restored = restore_backup(
-            settings, found, into, identity=identity.read() if identity is not None else None, replace=replace,
-            folder=files, progress=progress, say=lambda text: click.echo(text, err=True),
-        )  # fmt: skip
-    for line in _next_steps(restored):
-        click.echo(line, err=True)
-    click.echo(f"{restored.rows} rows restored as {restored.database}")
-
-
-def _next_steps(restored: Any) -> list[str]:
-    """What the operator must do now, in this order."""
-    steps = list(restored.remarks)
-    if restored.has_keys:
-        steps.append(
-            f"FIELD_KEY, AUDIT_SIGNING_KEY and SECRET_KEY of then are in {restored.folder}/keys.env: give them to the"
-            " installation if it has others, and delete the file."
-        )
-    if restored.files:
-        steps.append(
-            f"{restored.files} files from outside the database are in {restored.folder}: move archives to"
-            " AUDIT_ARCHIVES and checkpoints to where they were kept."
-        )
-    if restored.kept:
-        steps.append(f"The database before is kept as {restored.kept}: drop it when nobody misses it.")
-    steps += [
-        "Run `sigilo db upgrade`, `sigilo doctor` and `sigilo audit verify`.",
-        "Everybody has to sign in again; tokens, password links and emergency accesses are over: make new tokens.",
-        "Accounts, roles and passwords are those of then: disable again on /users whoever left or was shut out since.",
-        "What was written after the backup is not there: checkpoints kept elsewhere are ahead of the trail now. Give"
-        " them a new place in CHECKPOINT_SINKS, and keep the old one (docs/disaster-recovery.md).",
-    ]
-    return [f"{number}. {step}" for number, step in enumerate(steps, 1)]
+    click.echo(f"{len(pruned.gone)} backups deleted", err=True)
+    if pruned.failure:
+        raise click.ClickException(pruned.failure)
 
 
 @backup.command("key")

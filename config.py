@@ -127,6 +127,10 @@ class Settings(BaseSettings):
     drill_keys: str = ""  # folder of the keys that drills open backups with; SIGILO_HOME/drill without it
     drill_key_days: Annotated[int, Field(ge=1, le=3660)] = 90
     drill_database_url: SecretStr = SecretStr("")  # another server to restore into; DATABASE_URL's without it
+    drill_room_mib: Annotated[int, Field(ge=0)] = 0  # that a drill may take there; 0: what its disk has, where it is
+    # Of WAL that a drill may make on a server that archives every change: a sixteenth of pgBackRest's queue.
+    drill_archived_mib: Annotated[int, Field(ge=0)] = 512
+    backup_run_minutes: Annotated[int, Field(ge=10, le=1380)] = 110  # of one run: a backup, drills, deletions
     postgres_programs: str = ""  # folder with pg_dump and pg_restore; looked for where Debian has them without it
     ollama_url: str = ""  # http://127.0.0.1:11434: Ollama of one's own; empty: rules alone write and suggest
     ai_model: str = "llama3.2:3b"

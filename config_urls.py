@@ -53,6 +53,13 @@ def with_database(url: str, database: str) -> str:
     return _joined(parts.scheme, parts.netloc, f"/{quote(database, safe='')}", query)
 
 
+def with_password(url: str, password: str) -> str:
+    """``url``, which holds none, with a password: as a parameter, whatever its hosts are and whoever logs in."""
+    parts = urlsplit(url)
+    query = "&".join(filter(None, (parts.query, urlencode({"password": password}, quote_via=quote, safe=""))))
+    return _joined(parts.scheme, parts.netloc, parts.path, query)
+
+
 def at_the_primary(url: str) -> str:
     """``url`` as it is, or, where it names several hosts, for the one among them that takes writes: behind a failover
     that is another one, and a standby would answer reads whose events it can't store."""

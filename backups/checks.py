@@ -57,17 +57,22 @@ def check_trail(
 ) -> tuple[int, int]:
     """The audit trail ends where the manifest says, and is intact, or at least what the database at ``source`` has: the
     backup is good then, and the trail is not. Gives how many events were looked at and in how many places something is
-    wrong. Both URLs as the auditor. Raises BackupFailed."""
+    wrong. Both URLs as the auditor. Raises BackupFailed; NotRestorable where
+    the trail is not ``source``'s either."""
     with connect(url) as connection:
         report = verify_trail(connection, keys)
     number, head = manifest.head
     if number and (report.head, report.head_hash.hex()) != (number, head):
         raise NotRestorable("The audit trail of the restored database does not end where the manifest says.")
-    if not report.is_intact and (source is None or not _is_same_trail(url, source, number)):
-        raise BackupFailed(
+    if not report.is_intact:
+        said = (
             f"The audit trail of the restored database is not intact, in {report.problem_count} places: run"
             " `sigilo audit verify` on the database itself."
         )
+        if source is None:
+            raise BackupFailed(said)
+        if not _is_same_trail(url, source, number):
+            raise NotRestorable(said)
     return report.events, report.problem_count
 
 

@@ -15,6 +15,7 @@ from typing import cast
 
 import psycopg
 import pyrage
+from billiard.exceptions import SoftTimeLimitExceeded
 
 from backups import job
 from backups.dump import dumped
@@ -35,6 +36,10 @@ from services.backup_request import INTERRUPTED
 from services.errors import ServiceError
 
 MOST_SKEW_SECONDS = 300.0
+TOO_LONG = (
+    "It took longer than a run may (BACKUP_RUN_MINUTES), and was ended: see whether the store or the database is slow,"
+    " or give it more time."
+)
 
 
 @dataclass
@@ -64,7 +69,7 @@ def take_backup(settings: Settings, connection: Connection, claimed: Claimed, wa
         job.name_backup(connection, claimed.id, name)
         work = _Work(settings, storage, name, recovery, drill)
         manifest, note = _make(work, claimed, progress)
-        job.finish(connection, claimed, manifest, note)
+        job.finish(connection, claimed, manifest, note, storage.locked_until())  # no earlier than any part's
     except BaseException as error:
         failure = said_of(error)
         _clean_up(storage, name)
@@ -78,6 +83,8 @@ def take_backup(settings: Settings, connection: Connection, claimed: Claimed, wa
 
 def said_of(error: BaseException) -> str:  # noqa: PLR0911  (a table of cases)
     """A sentence about what failed: of ours, or the kind of error. The words of others may quote a row."""
+    if isinstance(error, SoftTimeLimitExceeded):
+        return TOO_LONG
     if isinstance(error, StorageUnavailable):
         return f"The store failed: {error}."
     if isinstance(error, ServiceError):
@@ -126,7 +133,7 @@ def _make(work: _Work, claimed: Claimed, progress: Progressing) -> tuple[Manifes
         id=claimed.id, origin=origin_of(settings), started_at=claimed.started_at, finished_at=datetime.now(UTC),
         seconds=round(time.monotonic() - began, 3), application=PRODUCT_VERSION, revision=seen.revision,
         server=seen.server, head=(seen.head[0], seen.head[1].hex()), recovery=work.recovery, drill=work.drill,
-        tables=tables, parts=tuple(work.parts), samples=samples,
+        tables=tables, parts=tuple(work.parts), samples=samples, room=seen.room,
     )  # fmt: skip
     note = manifest_signer(settings).sign(manifest.text())
     with work.storage.writing(work.name + MANIFEST) as target:

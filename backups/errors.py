@@ -19,5 +19,10 @@ class Shrunken(ServiceError):
     """The newest backup holds far less than one before it: whoever restores has to say which one they mean."""
 
 
+class Untrusted(ServiceError):
+    """Something newer than the newest backup that can be trusted lies in the store, damaged or changed: whoever
+    restores has to say which one they mean."""
+
+
 class Busy(Conflict):
     """Another process makes a backup, drills one or restores."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from backups.errors import BackupFailed
 from backups.manifest import Manifest
+from backups.room import free_bytes, mib
 from backups.store import CHUNK
 from backups.verify import Progress, verify_parts
 from integrations.storage import FolderStorage, Storage, StorageUnavailable, kind_of
@@ -22,6 +23,7 @@ def fetched(storage: Storage, manifest: Manifest, folder: Path, progress: Progre
         verify_parts(storage, manifest, progress)
         yield storage
         return
+    _refuse_full_disk(folder, manifest.size - _fetched(folder, manifest))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for part in manifest.parts:
         _fetch(storage, part.name, part.size, folder / part.name, progress)
@@ -33,6 +35,22 @@ def fetched(storage: Storage, manifest: Manifest, folder: Path, progress: Progre
         raise
     yield local
     _remove(folder)
+
+
+def _refuse_full_disk(folder: Path, size: int) -> None:
+    free = free_bytes(folder)
+    if free is not None and size > free:
+        needed, there = mib(size), mib(free)
+        raise BackupFailed(
+            f"The download needs {needed} MiB, and the disk of {folder} has {there} MiB free: free some, or set"
+            " SIGILO_HOME to a larger disk. Nothing was changed."
+        )
+
+
+def _fetched(folder: Path, manifest: Manifest) -> int:
+    """Bytes that are here of it already."""
+    paths = [(folder / part.name, part.size) for part in manifest.parts]
+    return sum(min(path.stat().st_size, size) for path, size in paths if path.exists())
 
 
 def _fetch(storage: Storage, name: str, size: int, path: Path, progress: Progress) -> None:

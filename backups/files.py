@@ -41,12 +41,10 @@ def write_files(settings: Settings, target: Sink, progress: Callable[[int, int |
     return count
 
 
-def read_files(source: IO[bytes], folder: Path) -> int:
-    """Lay them below ``folder``; gives how many. Raises tarfile.TarError and OSError."""
-    count = 0
+def read_files(source: IO[bytes], folder: Path, laid: list[Path]) -> None:
+    """Lay them below ``folder``, each path into ``laid`` before it is written. Raises tarfile.TarError and OSError."""
     with tarfile.open(fileobj=source, mode="r|") as tar:
         for member in tar:
             if member.isfile():
+                laid.append(folder / tarfile.data_filter(member, str(folder)).name)
                 tar.extract(member, folder, filter="data")
-                count += 1
-    return count

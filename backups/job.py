@@ -7,7 +7,7 @@ go by itself, and whoever comes next knows that a row that still runs is dead.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -147,12 +147,17 @@ def name_backup(connection: Connection, backup_id: uuid.UUID, name: str) -> None
     connection.execute("UPDATE backups SET name = %s WHERE id = %s", [name, backup_id])
 
 
-def finish(connection: Connection, claimed: Claimed, manifest: Manifest, note: str) -> None:
+def finish(
+    connection: Connection, claimed: Claimed, manifest: Manifest, note: str, locked_until: datetime | None
+) -> None:
+    """``locked_until``: until when its store deletes no part; None where it has no locks."""
     with connection.transaction():
         connection.execute(
             "UPDATE backups SET state = 'DONE', stage = NULL, manifest = %s, size = %s, done = %s, total = %s,"
-            " finished_at = now() WHERE id = %s",
-            [note, manifest.size, manifest.database.contains, manifest.database.contains, claimed.id],
+            " locked_until = %s, finished_at = now() WHERE id = %s",
+            [
+                note, manifest.size, manifest.database.contains, manifest.database.contains, locked_until, claimed.id,
+            ],
         )
         _event(connection, "backup.create", claimed.id, claimed.requested_by)
 
@@ -179,18 +184,22 @@ def end_drill(
     *,
     failure: str | None,
     is_damaged: bool,
-    seconds: float | None,
+    seconds: Mapping[str, float],
     trail_problems: int = 0,
     checks: dict[str, Any],
 ) -> None:
-    """How it went. The backup is verified by it, or no longer where it ``is_damaged``; a drill that could not be made
-    leaves a backup what it was, and is made again: what is not verified is deleted in its turn."""
+    """How it went. ``seconds``: ``fetch``, ``load`` and ``check``, of those that were reached; all three together are
+    what a restore takes. The backup is verified by it, or no longer where it ``is_damaged``; a drill that could not be
+    made leaves a backup what it was, and is made again: what is not verified is deleted in its turn."""
     with connection.transaction():
         connection.execute(
             "UPDATE backup_drills SET state = %s, failure = %s, is_damaged = %s, restore_seconds = %s,"
-            " trail_problems = %s, checks = %s, stage = NULL, finished_at = now() WHERE id = %s",
+            " fetch_seconds = %s, check_seconds = %s, trail_problems = %s, checks = %s, stage = NULL,"
+            " finished_at = now() WHERE id = %s",
             [
-                "PASSED" if failure is None else "FAILED", failure, is_damaged, seconds, trail_problems, Jsonb(checks),
+                "PASSED" if failure is None else "FAILED", failure, is_damaged,
+                sum(seconds.values()) if "check" in seconds else None, seconds.get("fetch"), seconds.get("check"),
+                trail_problems, Jsonb(checks),
                 drill_id,
             ],
         )

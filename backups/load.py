@@ -13,6 +13,7 @@ from backups.manifest import Manifest, Part
 from backups.programs import PIPE_BYTES, running
 from backups.store import Measured
 from integrations.storage import Storage, kind_of
+from services.age_stream import identities_of
 from services.errors import Invalid
 
 # As the owner of everything; whose rights to what stand in the dump. The first error ends it.
@@ -66,14 +67,26 @@ def read_part(
         raise NotRestorable(_damaged(part))
 
 
+def refuse_wrong_key(manifest: Manifest, identity: str) -> None:
+    """Before anything is fetched: whether one of the keys in ``identity`` is one that it was encrypted to. Raises
+    BackupFailed, and Invalid where there is no key in it."""
+    recipients = {each.lower() for each in (manifest.recovery, manifest.drill) if each}
+    if not any(str(each.to_public()) in recipients for each in identities_of(identity)):
+        raise _wrong_key(manifest)
+
+
+def _wrong_key(manifest: Manifest) -> BackupFailed:
+    recipients = ", ".join(each for each in (manifest.recovery, manifest.drill) if each)
+    return BackupFailed(f"The key does not open this backup: it was encrypted to {recipients}.")
+
+
 def _explain(measured: Measured, part: Part, manifest: Manifest, error: Invalid | BackupFailed) -> None:
     """What is the matter when it could not be opened: a damaged file, or another key."""
     measured.read_rest()
     if (measured.size, measured.sha256) != (part.size, part.sha256):
         raise NotRestorable(_damaged(part)) from error
     if isinstance(error, Invalid):
-        recipients = ", ".join(each for each in (manifest.recovery, manifest.drill) if each)
-        raise BackupFailed(f"The key does not open this backup: it was encrypted to {recipients}.") from error
+        raise _wrong_key(manifest) from error
     raise error
 
 

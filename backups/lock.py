@@ -22,7 +22,7 @@ def lock_kept(settings: Settings, connection: Connection) -> list[uuid.UUID]:
     stored = [Kept(*row[:4]) for row in rows.values()]
     storage, locked = store_of(settings), []
     for backup_id, until in locked_until(stored, policy_of(settings), settings.timezone, datetime.now(UTC)).items():
-        *_, name, noted = rows[backup_id]
+        *_, name, noted, _ = rows[backup_id]
         if noted is not None and noted >= until:
             continue
         if not storage.lock(f"{name}.", until):

@@ -42,7 +42,8 @@ class Part:
 class Manifest:
     """``seconds``: how long it took; ``head``: number and chain hash (hex) of the trail's newest event; ``server``: as
     server_version_num has it; ``recovery`` and ``drill``: whom it is encrypted to, the first empty without one;
-    ``samples``: as ``backups/samples.py`` seals them, empty in the first manifests."""
+    ``samples``: as ``backups/samples.py`` seals them, empty in the first manifests; ``room``: bytes that the database
+    took on its disk, indexes included, 0 in the first manifests."""
 
     id: uuid.UUID
     origin: str
@@ -58,6 +59,7 @@ class Manifest:
     tables: dict[str, int]
     parts: tuple[Part, ...]
     samples: str = ""
+    room: int = 0
 
     @property
     def size(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,27 +32,24 @@ from backups.database import (
     make_scratch,
     take_place,
 )
-from backups.errors import BackupFailed, Shrunken
+from backups.errors import BackupFailed
 from backups.fetch import fetched
 from backups.files import read_files
+from backups.find import Found
 from backups.keys import drill_identity
-from backups.load import load_database, read_part
-from backups.manifest import FILES, KEYS, Manifest, manifest_signer, open_manifest
+from backups.load import load_database, read_part, refuse_wrong_key
+from backups.manifest import FILES, KEYS, Manifest
 from backups.programs import programs_of
 from backups.samples import compare_samples
-from backups.store import MANIFEST, read_note, store_of, stored_names
 from config import Principal, Settings
 from config_urls import with_database
-from integrations.storage import FolderStorage, Storage
+from integrations.storage import Storage, StorageUnavailable, kind_of
 from migrations.run import head, knows
 from models.connection import connect
 from services.age_stream import identities_of
-from services.audit_checkpoint import signer_of, trusted_keys
+from services.audit_checkpoint import signer_of
 from services.field_encryption import field_cipher
-from services.signed_note import VerifierKey
 
-LATEST = "latest"
-LOOKED_BACK = 7  # backups before the newest
 KEYS_FILE = "keys.env"
 # What was shut since then would be open again: everything that opens is shut, and made anew by whoever needs it.
 SHUT = (
@@ -64,17 +61,6 @@ SHUT = (
 )
 Progress = Callable[[int, int | None], None]
 Say = Callable[[str], object]
-
-
-@dataclass(frozen=True)
-class Found:
-    """A backup and where it lies."""
-
-    storage: Storage
-    url: str
-    name: str
-    note: str
-    manifest: Manifest
 
 
 @dataclass
@@ -90,61 +76,6 @@ class Restored:
     has_keys: bool
     rows: int
     remarks: list[str] = field(default_factory=list)
-
-
-def find_backup(settings: Settings, wanted: str, keys: Sequence[VerifierKey]) -> Found:
-    """The backup that ``wanted`` names: an id, the beginning of a name, ``latest``, or the path of a manifest. Raises
-    BackupFailed when there is none, or its manifest is not signed by one of ``keys``."""
-    path = Path(wanted)
-    if wanted.endswith(MANIFEST) or path.is_file():
-        storage: Storage = FolderStorage(path.absolute().parent)
-        name, url = path.name.removesuffix(MANIFEST), f"file://{path.absolute().parent}"
-        note = read_note(storage, name)
-        return Found(storage, url, name, note, open_manifest(note, keys))
-    storage, url = store_of(settings), settings.backup_store
-    names = stored_names(storage)
-    if wanted == LATEST:
-        # What a retired key signed is believed of the past: whoever finds one makes no newest backup with it.
-        present = [key for key in keys if key.until is None]
-        found = _newest(storage, url, names, present) or _newest(storage, url, names, keys)
-        if found is None:
-            raise BackupFailed(f"There is no backup at {url} that a key trusted here has signed.")
-        _refuse_shrunken(found, names, keys)
-        return found
-    matching = [name for name in names if wanted and (name.endswith(wanted) or name.startswith(wanted))]
-    if len(matching) != 1:
-        how_many = "no backup" if not matching else f"{len(matching)} backups"
-        raise BackupFailed(f"There is {how_many} of this name at {url}: `sigilo backup list` shows what there is.")
-    note = read_note(storage, matching[0])
-    return Found(storage, url, matching[0], note, open_manifest(note, keys))
-
-
-def _newest(storage: Storage, url: str, names: Sequence[str], keys: Sequence[VerifierKey]) -> Found | None:
-    for name in reversed(names):
-        note = read_note(storage, name)
-        with suppress(BackupFailed):  # another installation's in the same place
-            return Found(storage, url, name, note, open_manifest(note, keys))
-    return None
-
-
-def _refuse_shrunken(newest: Found, names: Sequence[str], keys: Sequence[VerifierKey]) -> None:
-    """The newest of a clinic that was emptied, or begun anew in the same place, is not what anybody wants back."""
-    rows = newest.manifest.rows
-    earlier = [name for name in names if name < newest.name][-LOOKED_BACK:]
-    for name in reversed(earlier):
-        with suppress(BackupFailed):
-            before = open_manifest(read_note(newest.storage, name), keys)
-            if rows < before.rows / 2:
-                raise Shrunken(
-                    f"The newest backup has {rows} rows, and {before.id} of {before.finished_at:%Y-%m-%d %H:%M} UTC has"
-                    f" {before.rows}: name the one you want by its id (`sigilo backup list`)."
-                )
-
-
-def trusted(settings: Settings, keys: Sequence[str]) -> list[VerifierKey]:
-    """Those that somebody names, else the installation's own, former ones too: on a new machine, whose own backups are
-    of an empty clinic, nothing but what was named is meant. Raises Invalid."""
-    return trusted_keys(keys) or manifest_signer(settings).trusted
 
 
 def restore_backup(
@@ -164,10 +95,10 @@ def restore_backup(
     manifest = found.manifest
     refuse_newer_schema(manifest)
     opener = identity if identity is not None else drill_identity(settings, manifest.drill)
-    identities_of(opener)
+    refuse_wrong_key(manifest, opener)
     name = str(conninfo_to_dict(into).get("dbname") or "")
     if not name:
-        raise BackupFailed("--into names no database: postgresql://login:password@host/database")
+        raise BackupFailed("--into names no database: postgresql://login@host/database")
     laid = folder or settings.sigilo_home / "restored" / found.name
     with locked_server(into) as server:
         major = server.info.server_version // 10_000
@@ -182,6 +113,7 @@ def restore_backup(
         with fetched(found.storage, manifest, settings.sigilo_home / "restore" / found.name, progress) as local:
             drop_leftovers(server, RESTORE)
             scratch = make_scratch(server, into, RESTORE)
+            outside: list[Path] = []
             try:
                 say("Restoring …")
                 url = scratch.url_of(Principal.MIGRATOR)
@@ -191,13 +123,17 @@ def restore_backup(
                     scratch.url_of(Principal.BACKUP), manifest
                 ))  # fmt: skip
                 _check(settings, scratch, opener, restored)
-                _lay_files(local, manifest, opener, restored)
+                keys = _opened_keys(local, manifest, opener)
+                _lay_files(local, manifest, opener, restored, outside)
                 _bring_up_to_date(settings, scratch, found, restored)
                 restored.kept = take_place(server, scratch.name, name)
             except BaseException:
-                (laid / KEYS_FILE).unlink(missing_ok=True)  # they open what is not there
+                for path in outside:
+                    path.unlink(missing_ok=True)
                 drop(server, scratch.name)
                 raise
+            if keys is not None:  # not before what they open is there: whoever kills this leaves none in the clear
+                _lay_keys(keys, restored)
     return restored
 
 
@@ -236,37 +172,53 @@ def _check(settings: Settings, scratch: Scratch, identity: str, restored: Restor
         restored.remarks.append(error.detail)
 
 
-def _lay_files(storage: Storage, manifest: Manifest, identity: str, restored: Restored) -> None:
-    folder = restored.folder
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part = manifest.part(FILES)
-        if part is not None:
-
-            def take(plain: object) -> None:
-                restored.files = read_files(plain, folder)  # type: ignore[arg-type]
-
-            read_part(storage, manifest, part, identity, take)
-        _lay_keys(storage, manifest, identity, restored)
-    except (OSError, tarfile.TarError) as error:
-        raise BackupFailed(f"Files can't be laid into {folder}: {said_of(error)}") from error
-
-
-def _lay_keys(storage: Storage, manifest: Manifest, identity: str, restored: Restored) -> None:
-    """The installation's keys, where the recovery key is given: the drill key does not open them."""
-    part = manifest.part(KEYS)
+def _lay_files(
+    storage: Storage, manifest: Manifest, identity: str, restored: Restored, laid: list[Path]
+) -> None:
+    """``laid`` is given each path before it is written."""
+    part = manifest.part(FILES)
     if part is None:
         return
-    with storage.reading(part.name) as file:
-        data = file.read()
     try:
-        lines = pyrage.decrypt(data, identities_of(identity))
+        restored.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        read_part(storage, manifest, part, identity, lambda plain: read_files(plain, restored.folder, laid))
+    except (OSError, tarfile.TarError) as error:
+        raise BackupFailed(f"Files can't be laid into {restored.folder}: {said_of(error)}") from error
+    restored.files = len(laid)
+
+
+def _opened_keys(storage: Storage, manifest: Manifest, identity: str) -> bytes | None:
+    """The installation's keys, where the recovery key is given: the drill key does not open them. Raises
+    BackupFailed."""
+    part = manifest.part(KEYS)
+    if part is None:
+        return None
+    try:
+        with storage.reading(part.name) as file:
+            return bytes(pyrage.decrypt(file.read(), identities_of(identity)))
     except pyrage.DecryptError:
-        return
+        return None
+    except StorageUnavailable as error:
+        raise BackupFailed(f"The part {part.name} can't be read: {error}.") from error
+
+
+def _lay_keys(lines: bytes, restored: Restored) -> None:
+    """The database is in its place by now, so what goes wrong here is a remark."""
     path = restored.folder / KEYS_FILE
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
-        target.write(lines)
+    try:
+        restored.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
+            target.write(lines)
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        part = restored.manifest.part(KEYS)
+        restored.remarks.append(
+            f"FIELD_KEY and the other keys of then can't be laid into {restored.folder} ({kind_of(error)}): open"
+            f" {part.name if part else ''} with `age --decrypt --identity recovery.key`."
+        )
+        return
     restored.has_keys = True
 
 

@@ -4,6 +4,10 @@ Of the verified ones, the newest of each of the last so many days, weeks (ISO 86
 clinic's time. Days without a backup count for nothing, so a machine that was off for a month loses none. One that no
 drill has passed displaces none; it goes when it is older than all that the days keep.
 
+One that says it was made in the future was made by a wrong clock, and stands apart: it takes nobody's place. Which is
+newer the trail tells, whose numbers no clock gives: it goes when as many verified ones as the days keep hold more of
+it.
+
 Those found in the store after a restore were verified in a life of the database that it has forgotten, and nobody
 drills them again. They keep their days, weeks and months until a verified one takes each.
 """
@@ -15,15 +19,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
+SKEW = timedelta(minutes=5)  # between two clocks that are right
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A backup that lies in the store. ``is_found``: known from there alone, after a restore."""
+    """A backup that lies in the store. ``is_found``: known from there alone, after a restore; ``head``: number of the
+    trail's newest event in it."""
 
     id: uuid.UUID
     finished_at: datetime
     is_verified: bool
     is_found: bool = False
+    head: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +43,18 @@ class Policy:
     monthly: int
 
 
-def to_delete(stored: Iterable[Kept], policy: Policy, zone: tzinfo) -> set[uuid.UUID]:
+def to_delete(stored: Iterable[Kept], policy: Policy, zone: tzinfo, now: datetime) -> set[uuid.UUID]:
     """What is kept no longer. Never the newest verified one, and nothing while none is verified."""
+    present: list[Kept] = []
+    future: list[Kept] = []
+    for each in stored:
+        (future if each.finished_at > now + SKEW else present).append(each)
+    heads = [each.head for each in present if each.is_verified]
+    overtaken = {each.id for each in future if sum(head > each.head for head in heads) >= policy.daily}
+    return _old(present, policy, zone) | overtaken
+
+
+def _old(stored: Iterable[Kept], policy: Policy, zone: tzinfo) -> set[uuid.UUID]:
     newest_first = sorted(stored, key=lambda each: (each.finished_at, each.id), reverse=True)
     verified = [each for each in newest_first if each.is_verified]
     if not verified:

@@ -53,10 +53,10 @@ def work_off(settings: Settings, connection: Connection, progress: Progress = la
             done.drilled.append(backup_id)
         except BackupFailed as error:
             failures.append(error)
-    try:
-        done.pruned += prune(settings, connection)
-    except StorageUnavailable as error:
-        failures.append(BackupFailed(f"Old backups can't be deleted: {error}."))
+    pruned = prune(settings, connection)
+    done.pruned += pruned.gone
+    if pruned.failure:
+        failures.append(BackupFailed(pruned.failure))
     try:
         lock_kept(settings, connection)
     except StorageUnavailable as error:

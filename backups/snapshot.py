@@ -45,12 +45,14 @@ HEAD = "SELECT sequence, hash FROM audit_trail ORDER BY sequence DESC LIMIT 1"
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """``id`` is what pg_dump takes; ``server`` as server_version_num has it; ``size`` bytes of its tables on its
-    disk; ``head``: number and chain hash of the trail's newest event, (0, b"") without one."""
+    disk, ``room`` with indexes and all; ``head``: number and chain hash of the trail's newest event, (0, b"") without
+    one."""
 
     id: str
     server: int
     revision: str
     size: int
+    room: int
     head: tuple[int, bytes]
     connection: psycopg.Connection[Any]
 
@@ -78,7 +80,7 @@ def snapshot(url: str) -> Iterator[Snapshot]:
         connection.execute(HOLD)  # or a month that leaves the trail meanwhile is in no dump
         row = connection.execute(
             "SELECT pg_export_snapshot(), current_setting('server_version_num')::int,"
-            f" (SELECT version_num FROM alembic_version), ({SIZE})"
+            f" (SELECT version_num FROM alembic_version), ({SIZE}), pg_database_size(current_database())"
         ).fetchone()
         assert row is not None  # noqa: S101
         unseen = [name for (name,) in connection.execute(UNSEEN).fetchall()]
@@ -87,7 +89,9 @@ def snapshot(url: str) -> Iterator[Snapshot]:
                 f"The backup role would not see every row of {', '.join(unseen)}: it needs a policy there."
             )
         head = connection.execute(HEAD).fetchone()
-        yield Snapshot(row[0], row[1], row[2], row[3], (head[0], bytes(head[1])) if head else (0, b""), connection)
+        snapshot_id, server, revision, size, room = row
+        newest = (head[0], bytes(head[1])) if head else (0, b"")
+        yield Snapshot(snapshot_id, server, revision, size, room, newest, connection)
         connection.rollback()
 
 

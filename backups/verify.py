@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backups.errors import BackupFailed
+from backups.errors import BackupFailed, NotRestorable
 from backups.manifest import Manifest
 from backups.store import CHUNK, Measured
 from integrations.storage import Storage, kind_of
@@ -25,4 +25,4 @@ def verify_parts(storage: Storage, manifest: Manifest, progress: Progress) -> No
         except OSError as error:
             raise BackupFailed(f"The part {part.name} can't be read: {kind_of(error)}.") from error
         if (measured.size, measured.sha256) != (part.size, part.sha256):
-            raise BackupFailed(f"The part {part.name} is damaged: it is not what was written.")
+            raise NotRestorable(f"The part {part.name} is damaged: it is not what was written.")

@@ -1,12 +1,15 @@
 """Files that are kept for years, in a bucket: sent in parts as they are made, read on from where a cut left off.
 
-A part that fails is sent again, and the rest goes on: what is already there stays. Memory holds one part. The object is
-there only when all its parts are; what a killed run left of one is aborted by name.
+A part that fails is sent again, and the rest goes on: what is already there stays. The object is there only when all
+its parts are; what a killed run left of one is aborted by name.
+
+An upload is not taken up by another process, and can't be: what is sent is encrypted as it is made, with a key of its
+own each time (age), so that no second run makes the bytes of which the first had sent a half. It is made anew instead.
+Only a copy on a disk could be sent on from where it was, and there is none (docs/adr/0023).
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -18,18 +21,15 @@ from urllib.parse import unquote, urlsplit
 
 from config import Settings
 from config_urls import is_folder_url, parse_bucket_url
-from integrations.object_store import ObjectStore, StoreError, content_md5
-from integrations.storage import FolderStorage, StorageUnavailable
+from integrations.bucket_parts import PART_BYTES, Parts
+from integrations.bucket_reader import Reader, may_pass
+from integrations.object_store import ObjectStore, StoreError
+from integrations.storage import FolderStorage, StorageHeld, StorageUnavailable
 
-# The smallest part a bucket takes is 5 MiB, and at most 10,000 make an object: these are 10 GiB in small parts and then
-# up to 330 GiB, which costs the memory of one part.
-PART_BYTES, LARGE_PART_BYTES = 8 << 20, 48 << 20
-SMALL_PARTS = 3_000
 TIMEOUT_SECONDS = 60.0
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds between attempts, a minute in all
-# Codes and statuses that may be others a moment later; 0: no answer. Not 501, which stays.
-PASSING = ("SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout")
-PASSING_STATUSES = (0, 408, 429, 500, 502, 503, 504)
+# What a bucket answers that keeps what is deleted for a time of its own, as Google's retention policies do.
+HELD = ("RetentionPolicyNotMet", "ObjectUnderActiveHold")
 FOREVER = float("inf")
 LOCK_MODE = "COMPLIANCE"  # in which not even the bucket's owner takes it back
 
@@ -53,7 +53,9 @@ class BucketStorage:
             try:
                 return ask()
             except StoreError as error:
-                if pause is None or not _may_pass(error):
+                if error.code in HELD:
+                    raise StorageHeld(str(error)) from error
+                if pause is None or not may_pass(error):
                     raise StorageUnavailable(str(error)) from error
                 time.sleep(pause)
         raise AssertionError
@@ -69,13 +71,13 @@ class BucketStorage:
         return datetime.now(UTC) + timedelta(days=self._lock_days)
 
     @contextmanager
-    def writing(self, name: str) -> Iterator[_Parts]:
+    def writing(self, name: str) -> Iterator[Parts]:
         """The object is there when the block ended without an error. Raises StorageUnavailable."""
         if self.size(name) is not None:
             raise StorageUnavailable("there is such an object already")
         until = self.locked_until()
         lock = {} if until is None else {"ObjectLockMode": LOCK_MODE, "ObjectLockRetainUntilDate": until}
-        parts = _Parts(self._store, self._patiently, self._prefix + name, lock, self._part_bytes)
+        parts = Parts(self._store, self._patiently, self._prefix + name, lock, self._part_bytes)
         try:
             yield parts
             parts.finish()
@@ -88,7 +90,7 @@ class BucketStorage:
 
     @contextmanager
     def reading(self, name: str, start: int = 0) -> Iterator[IO[bytes]]:
-        reader = _Reader(self._store, self._prefix + name, start, self._pauses)
+        reader = Reader(self._store, self._prefix + name, start, self._pauses)
         with closing(reader):
             yield cast(IO[bytes], reader)
 
@@ -116,147 +118,9 @@ class BucketStorage:
         return True
 
     def remove_unfinished(self, prefix: str) -> None:
-        answer = self._call("list_multipart_uploads", Prefix=self._prefix + prefix)
-        for upload in answer.get("Uploads", ()):
+        pages = self._patiently(lambda: list(self._store.upload_pages(self._prefix + prefix)))
+        for upload in (each for page in pages for each in page.get("Uploads", ())):
             self._call("abort_multipart_upload", Key=upload["Key"], UploadId=upload["UploadId"])
-
-
-class _Parts:
-    """An object on its way: what is less than a part waits in memory."""
-
-    def __init__(
-        self, store: ObjectStore, patiently: Callable[[Callable[[], Any]], Any], key: str, lock: dict[str, Any],
-        part_bytes: int,
-    ) -> None:  # fmt: skip
-        self._store = store
-        self._patiently = patiently
-        self._key = key
-        self._lock = lock
-        self._part_bytes = part_bytes
-        self._waiting = bytearray()
-        self._hash = hashlib.sha256()
-        self._upload = ""
-        self._sent: list[dict[str, Any]] = []
-        self.size = 0
-
-    @property
-    def digest(self) -> bytes:
-        return self._hash.digest()
-
-    def _call(self, operation: str, **parameters: Any) -> Any:
-        return self._patiently(lambda: self._store.call(operation, Key=self._key, **parameters))
-
-    def write(self, data: bytes) -> int:
-        self._hash.update(data)
-        self.size += len(data)
-        self._waiting += data
-        limit = self._part_bytes if len(self._sent) < SMALL_PARTS else max(self._part_bytes, LARGE_PART_BYTES)
-        if len(self._waiting) >= limit:
-            self._send()
-        return len(data)
-
-    def flush(self) -> None:
-        """Parts go when they are full."""
-
-    def _send(self) -> None:
-        if not self._upload:
-            self._upload = self._call("create_multipart_upload", **self._lock)["UploadId"]
-        number, body = len(self._sent) + 1, bytes(self._waiting)
-        self._waiting.clear()
-        answer = self._call(
-            "upload_part", UploadId=self._upload, PartNumber=number, Body=body, ContentMD5=content_md5(body)
-        )
-        self._sent.append({"PartNumber": number, "ETag": answer["ETag"]})
-
-    def finish(self) -> None:
-        if not self._upload:
-            body = bytes(self._waiting)
-            self._call("put_object", Body=body, ContentMD5=content_md5(body), **self._lock)
-            return
-        if self._waiting:
-            self._send()
-        self._complete()
-
-    def _complete(self) -> None:
-        """An upload that is gone at a second attempt was completed by the first, whose answer was lost. Whoever writes
-        looks at the object's size afterwards."""
-        is_again = False
-
-        def ask() -> None:
-            nonlocal is_again
-            try:
-                self._store.call(
-                    "complete_multipart_upload", Key=self._key, UploadId=self._upload,
-                    MultipartUpload={"Parts": self._sent},
-                )  # fmt: skip
-            except StoreError as error:
-                if is_again and error.code == "NoSuchUpload":
-                    return
-                is_again = True
-                raise
-
-        self._patiently(ask)
-
-    def abort(self) -> None:
-        if self._upload:
-            self._store.call("abort_multipart_upload", Key=self._key, UploadId=self._upload)
-
-
-class _Reader:
-    """An object as a stream that asks for the rest when a connection breaks, as long as it is the same object."""
-
-    def __init__(self, store: ObjectStore, key: str, start: int, pauses: tuple[float, ...]) -> None:
-        self._store = store
-        self._key = key
-        self._at = start
-        self._pauses = pauses
-        self._failures = 0
-        self._etag: str | None = None
-        self._body: Any = None
-
-    def read(self, size: int = -1) -> bytes:
-        while True:
-            try:
-                data = self._next(size)
-            except StoreError as error:
-                self._drop()
-                if not _may_pass(error) or self._failures >= len(self._pauses):
-                    raise StorageUnavailable(str(error)) from error
-                time.sleep(self._pauses[self._failures])
-                self._failures += 1
-                continue
-            self._failures = 0 if data else self._failures
-            self._at += len(data)
-            return data
-
-    def _next(self, size: int) -> bytes:
-        from botocore.exceptions import BotoCoreError
-        from urllib3.exceptions import HTTPError
-
-        if self._body is None:
-            try:
-                self._body, self._etag = self._store.body(self._key, self._at, self._etag)
-            except StoreError as error:
-                if error.code == "InvalidRange":  # it ends where we begin
-                    return b""
-                raise
-        try:
-            data: bytes = self._body.read(None if size < 0 else size)
-        except (BotoCoreError, HTTPError, OSError) as error:
-            raise StoreError(type(error).__name__) from error
-        return data
-
-    def _drop(self) -> None:
-        body, self._body = self._body, None
-        if body is not None:
-            body.close()
-
-    def close(self) -> None:
-        self._drop()
-
-
-def _may_pass(error: StoreError) -> bool:
-    return error.code in PASSING or error.status in PASSING_STATUSES
 
 
 def open_storage(url: str, settings: Settings) -> FolderStorage | BucketStorage:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from config import Settings
 
@@ -24,6 +25,9 @@ CODE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,59}")  # an error code of S3 is a word
 
 # What a bucket without object lock says, and what servers say that have no such thing.
 NO_LOCK = ("ObjectLockConfigurationNotFoundError", "ObjectLockConfigurationNotFound", "NotImplemented")
+
+
+GOOGLE = "storage.googleapis.com"
 
 
 class StoreError(Exception):
@@ -50,6 +54,11 @@ class ObjectStore:
         self._timeout = timeout
         self._deadline = time.monotonic() + seconds
         self._made: Any = None
+
+    @property
+    def _is_google(self) -> bool:
+        host = urlsplit(self._settings.s3_endpoint_url).hostname or ""
+        return host == GOOGLE or host.endswith(f".{GOOGLE}")
 
     def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """The answer to one operation, named and with parameters as boto3 has them. Raises StoreError."""
@@ -81,11 +90,12 @@ class ObjectStore:
 
     def has_lock(self) -> bool:
         """Whether the bucket has object lock. Asked each time, one small request: a bucket may be made anew under its
-        name. Raises StoreError, also where the keys may not ask."""
+        name. Google's XML API does not know the question and answers 400 (minio/mc issue 3237, boto3 issue 3174): a
+        bucket there has a retention policy of its own instead. Raises StoreError, also where the keys may not ask."""
         try:
             answer = self.call("get_object_lock_configuration")
         except StoreError as error:
-            if error.code in NO_LOCK:
+            if error.code in NO_LOCK or (error.status == 400 and self._is_google):
                 return False
             raise
         enabled: object = answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled")
@@ -132,6 +142,16 @@ class ObjectStore:
                 return
             parameters = {"ContinuationToken": page["NextContinuationToken"]}
 
+    def upload_pages(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """Pages of the uploads below ``prefix`` that nobody completed. Raises StoreError."""
+        parameters: dict[str, Any] = {}
+        while True:
+            page = self.call("list_multipart_uploads", Prefix=prefix, **parameters)
+            yield page
+            if not page.get("IsTruncated") or not page.get("NextKeyMarker"):
+                return
+            parameters = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page.get("NextUploadIdMarker", "")}
+
     def version_pages(self, prefix: str, **parameters: Any) -> Iterator[dict[str, Any]]:
         """Pages of all versions below ``prefix``, by key and of each key the newest first. Raises StoreError."""
         while True:
@@ -148,7 +168,7 @@ class ObjectStore:
         return self._made
 
 
-def content_md5(body: bytes) -> str:
+def content_md5(body: bytes | bytearray) -> str:
     """What a bucket with object lock wants to see of whatever is put."""
     return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
 

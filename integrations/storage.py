@@ -5,6 +5,7 @@ A bucket does the same (``integrations/bucket_storage.py``); ``open_storage`` gi
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import os
@@ -42,8 +43,17 @@ KINDS = {
 }
 
 
+# What file systems without hard links answer: exFAT and FAT EPERM, CIFS and some of FUSE the others.
+AT_FDCWD, RENAME_NOREPLACE = -100, 1  # of fcntl.h and linux/fs.h
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
 class StorageUnavailable(OSError):
     """It can't be written or read there now. The text is the kind of failure."""
+
+
+class StorageHeld(StorageUnavailable):
+    """It is kept there for a time of the store's own, and can't be deleted before."""
 
 
 def kind_of(error: OSError) -> str:
@@ -84,6 +94,9 @@ class Storage(Protocol):
 
     def remove(self, name: str) -> None: ...
 
+    def locked_until(self) -> datetime | None:
+        """Until when nobody deletes what is written now; None where there are no locks."""
+
     def lock(self, prefix: str, until: datetime) -> bool:
         """See to it that nobody deletes before ``until`` what begins with ``prefix``; False where there are no
         locks."""
@@ -121,6 +134,24 @@ class Writing:
         self._file.close()
 
 
+def _name_new(partial: Path, path: Path) -> None:
+    """Give ``partial`` the name ``path``, and never over another. Raises FileExistsError."""
+    try:
+        os.link(partial, path)  # which every file system of Linux's own and NFS have; a rename takes another's place
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        _rename_new(partial, path)
+
+
+def _rename_new(partial: Path, path: Path) -> None:
+    """renameat2(2), which Python does not have: what sticks (FAT, exFAT) and Windows shares know in place of links."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(AT_FDCWD, os.fsencode(partial), AT_FDCWD, os.fsencode(path), RENAME_NOREPLACE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
 class FolderStorage:
     """A folder of this machine, such as a mount that another one serves. Files are for this account alone."""
 
@@ -137,7 +168,7 @@ class FolderStorage:
             try:
                 yield target
                 target.finish()
-                os.link(partial, self._folder / name)  # unlike a rename, never over another
+                _name_new(partial, self._folder / name)
                 self._keep_names()
             finally:
                 target.close()
@@ -173,6 +204,10 @@ class FolderStorage:
             (self._folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise StorageUnavailable(kind_of(error)) from error
+
+    def locked_until(self) -> datetime | None:
+        """A folder has no locks."""
+        return None
 
     def lock(self, prefix: str, until: datetime) -> bool:
         """A folder has no locks."""

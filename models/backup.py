@@ -43,7 +43,7 @@ class Backup(Base):
     failure: Mapped[str | None]  # a sentence of ours: what failed and what to do
     verified_at: Mapped[datetime | None]
     pruned_at: Mapped[datetime | None]  # its parts are gone, as retention has it
-    locked_until: Mapped[datetime | None]  # until when its store deletes no part, where that was lengthened
+    locked_until: Mapped[datetime | None]  # until when its store deletes no part
 
     __table_args__ = (
         # One waits, one runs.
@@ -64,7 +64,8 @@ class Backup(Base):
 
 class BackupDrill(Base):
     """One restore of one backup into a database that was dropped again. ``restore_seconds``: from nothing to a database
-    that answers, the RTO that was measured; ``checks``: what was looked at, name → count. ``is_damaged``: what lies in
+    that was checked, the RTO that was measured; of it ``fetch_seconds`` to read every part from the store, and
+    ``check_seconds``; the rest to load it; ``checks``: what was looked at, name → count. ``is_damaged``: what lies in
     the store is not what was backed up; any other failure says nothing about the backup, which is drilled again.
     ``trail_problems``: places where the audit trail is not intact, in the backup as in the database itself: the backup
     is good, and the trail is not."""
@@ -77,10 +78,12 @@ class BackupDrill(Base):
     started_at: Mapped[CreatedAt]
     heartbeat_at: Mapped[CreatedAt]
     finished_at: Mapped[datetime | None]
-    stage: Mapped[str | None]  # restore, checks
+    stage: Mapped[str | None]  # fetch, restore, checks
     done: Mapped[int] = mapped_column(BigInteger(), server_default=text("0"))  # bytes restored so far
     total: Mapped[int | None] = mapped_column(BigInteger())
     restore_seconds: Mapped[float | None]
+    fetch_seconds: Mapped[float | None]
+    check_seconds: Mapped[float | None]
     checks: Mapped[dict[str, Any]] = mapped_column(JSONB(), server_default=text("'{}'"))
     failure: Mapped[str | None]
     is_damaged: Mapped[bool] = mapped_column(server_default=text("false"))

@@ -119,6 +119,8 @@ def _shown_drill(drill: BackupDrill) -> dict[str, Any]:
         "done": drill.done,
         "total": drill.total,
         "restoreSeconds": drill.restore_seconds,
+        "fetchSeconds": drill.fetch_seconds,
+        "checkSeconds": drill.check_seconds,
         "checks": drill.checks,
         "failure": drill.failure,
         "trailProblems": drill.trail_problems,

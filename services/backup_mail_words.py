@@ -42,7 +42,9 @@ WORDS = {
         {
             "late": "- O último backup bom tem mais de 26 horas, ou não existe.",
             "failed": "- O backup mais novo falhou.",
-            "drill-failed": "- O teste de restauração mais novo falhou: não confie nesse backup.",
+            "drill-failed": "- O teste de restauração mais novo não pôde ser feito: falta a chave, o espaço ou o"
+            " servidor do teste. Do backup em si nada se sabe.",
+            "drill-damaged": "- O teste de restauração mais novo falhou: não confie nesse backup.",
             "trail-damaged": "- A trilha de auditoria não está íntegra, no backup como no banco. O backup é bom;"
             " é preciso descobrir quem alterou a trilha.",
             "clock": "- Um backup diz que foi feito no futuro: algum relógio está errado.",
@@ -69,7 +71,9 @@ WORDS = {
         {
             "late": "- The newest good backup is older than 26 hours, or there is none.",
             "failed": "- The newest backup failed.",
-            "drill-failed": "- The newest restore drill failed: do not trust that backup.",
+            "drill-failed": "- The newest restore drill could not be made: its key, its room or its server is missing."
+            " Nothing is known of the backup itself.",
+            "drill-damaged": "- The newest restore drill failed: do not trust that backup.",
             "trail-damaged": "- The audit trail is not intact, in the backup as in the database. The backup is good;"
             " who changed the trail is what to find out.",
             "clock": "- A backup says that it was made in the future: a clock is wrong.",

@@ -189,7 +189,7 @@ def _standing(row: Row, _: Settings, __: datetime) -> Readings:
     return {
         "sigilo_backup_last_good_timestamp_seconds": 0 if standing.good_at is None else standing.good_at.timestamp(),
         "sigilo_backup_failed": "failed" in standing.alerts,
-        "sigilo_backup_drill_failed": "drill-failed" in standing.alerts,
+        "sigilo_backup_drill_failed": bool({"drill-failed", "drill-damaged"} & {*standing.alerts}),
         "sigilo_backup_trail_damaged": "trail-damaged" in standing.alerts,
         "sigilo_backup_restore_seconds": standing.restore_seconds,
     }

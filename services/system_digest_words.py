@@ -58,7 +58,8 @@ WORDS = {
             "alerts": "acessos incomuns sem revisão: {number}",
         },
         {
-            "late": "atrasados", "failed": "o último falhou", "drill-failed": "o último ensaio falhou",
+            "late": "atrasados", "failed": "o último falhou", "drill-failed": "o último ensaio não pôde ser feito",
+            "drill-damaged": "o último ensaio falhou: o backup não é confiável",
             "trail-damaged": "o último ensaio encontrou a trilha alterada", "clock": "um relógio estava errado",
         },
         {
@@ -95,7 +96,8 @@ WORDS = {
             "alerts": "unusual accesses without a review: {number}",
         },
         {
-            "late": "late", "failed": "the last one failed", "drill-failed": "the last drill failed",
+            "late": "late", "failed": "the last one failed", "drill-failed": "the last drill could not be made",
+            "drill-damaged": "the last drill failed: do not trust the backup",
             "trail-damaged": "the last drill found the trail altered", "clock": "a clock was wrong",
         },
         {

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-LATE = timedelta(minutes=5)  # archive_timeout is a minute in production, and a store may be slow for a while
+LATE = timedelta(minutes=2)  # archive_timeout is half a minute in production, and no more than a minute may be lost
 LITTLE = 1 << 20  # bytes: what an idle server writes in a night lies far below
 SEGMENT_NAME = re.compile("[0-9A-F]{8}([0-9A-F]{8})([0-9A-F]{8})")
 ARCHIVE = """

@@ -18,16 +18,10 @@ from services.job_schedule import BACKUP
 from tasks.base import BaseTask
 from tasks.runtime import settings
 
-# Seconds, below the time after which Redis gives a message to somebody else (celery_app.VISIBILITY_TIMEOUT). A dump
-# can't be taken up where it was left, so it gets all of it, and its drill, where that takes long too, the next run.
-SOFT_LIMIT = 6600
-HARD_LIMIT = SOFT_LIMIT + 300
 RUN = "backups.run"
 # No retry of the task: a row says why and when it is tried again, and somebody is told. A killed child's work is taken
-# up again, once.
-LIMITS: dict[str, Any] = {
-    "autoretry_for": (), "max_retries": 1, "soft_time_limit": SOFT_LIMIT, "time_limit": HARD_LIMIT
-}  # fmt: skip
+# up again, once. How long it may take, BACKUP_RUN_MINUTES says (celery_app.py).
+LIMITS: dict[str, Any] = {"autoretry_for": (), "max_retries": 1}
 
 log = structlog.get_logger()
 

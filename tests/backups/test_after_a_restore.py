@@ -13,10 +13,11 @@ import pytest
 
 from backups import job
 from backups.errors import Shrunken
+from backups.find import find_backup, trusted
 from backups.job import Connection
 from backups.manifest import Manifest, manifest_signer
 from backups.prune import prune, remove_dead
-from backups.restore import find_backup, restore_backup, trusted
+from backups.restore import restore_backup
 from backups.store import name_of
 from config import Principal, Settings
 from models.engine import Databases
@@ -171,4 +172,4 @@ def test_months_found_in_the_store_outlive_the_first_new_week(here: Settings, co
             " WHERE backups.id = %(of)s",
             {"id": uuid.uuid4(), "name": f"night-{day}", "day": day, "of": manifest.id},
         )
-    assert not set(prune(here, connection)) & set(found)
+    assert not set(prune(here, connection).gone) & set(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pyrage
 import pytest
@@ -26,8 +27,9 @@ def backup(*arguments: str) -> Result:
 
 
 def test_from_creating_to_restoring(
-    shell: None, here: Settings, server: DatabaseServer, gone: str, recovery: pyrage.x25519.Identity, tmp_path: Path
-) -> None:
+    shell: None, here: Settings, server: DatabaseServer, gone: str, recovery: pyrage.x25519.Identity, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     made = backup("create")
     assert made.exit_code == 0, made.output
     found = re.match(r"([0-9a-f-]{36}): \d+ rows of \d+ tables, [\d.]+ MiB stored in", made.stdout)
@@ -40,11 +42,16 @@ def test_from_creating_to_restoring(
     identity = tmp_path / "key"
     identity.write_text(str(recovery))
     [manifest] = (here.sigilo_home / "backups").glob("*.manifest")
-    into = ("--into", server.superuser_url(gone))
+    url = urlsplit(server.superuser_url(gone))
+    into = ("--into", url._replace(netloc=url.netloc.replace(f":{url.password}@", "@")).geturl())
+    monkeypatch.setenv("PGPASSWORD", unquote(url.password or ""))
     foreign = tmp_path / "foreign"
     foreign.write_text(str(pyrage.x25519.Identity.generate()))
     refused = backup("restore", str(manifest), *into, "--identity", str(foreign))
     assert refused.exit_code == 1 and "does not open this backup" in refused.stderr
+    assert "in `ps`" not in refused.stderr
+    seen = backup("restore", str(manifest), "--into", url.geturl(), "--identity", str(foreign))
+    assert "does not open this backup" in seen.stderr and "in `ps`" in seen.stderr and "--password-file" in seen.stderr
     restored = backup("restore", str(manifest), *into, "--identity", str(identity))
     assert restored.exit_code == 0, restored.output
     assert restored.stdout.endswith(f"rows restored as {gone}\n")

@@ -11,9 +11,9 @@ from pydantic import SecretStr, ValidationError
 from backups.adopt import adopt_stored
 from backups.drill import run_drill
 from backups.errors import BackupFailed
+from backups.find import find_backup, trusted
 from backups.job import Connection
 from backups.manifest import Manifest, manifest_signer
-from backups.restore import find_backup, trusted
 from backups.store import MANIFEST
 from config import Settings
 from embedded.doctor import signing_keys

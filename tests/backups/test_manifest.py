@@ -11,8 +11,9 @@ import orjson
 import pytest
 
 from backups.errors import BackupFailed
+from backups.find import find_backup, trusted
 from backups.manifest import Manifest, Part, manifest_signer, open_manifest
-from backups.restore import find_backup, refuse_newer_schema, trusted
+from backups.restore import refuse_newer_schema
 from config import Settings
 from migrations.run import head
 from services.audit_checkpoint import Checkpoint, signer_of

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from backups.retention import Kept, Policy, locked_until, to_delete
@@ -29,7 +30,7 @@ policies = st.builds(Policy, daily=st.integers(1, 10), weekly=st.integers(0, 6),
 
 
 def left(history: list[Kept], policy: Policy) -> list[Kept]:
-    gone = to_delete(history, policy, CLINIC)
+    gone = to_delete(history, policy, CLINIC, NOW)
     return [each for each in history if each.id not in gone]
 
 
@@ -122,7 +123,7 @@ def test_a_year_found_after_a_restore_is_not_gone_after_a_week() -> None:
 def test_a_night_at_two_belongs_to_the_day_of_the_clinic() -> None:
     evening = Kept(uuid.uuid4(), datetime(2026, 11, 26, 1, 0, tzinfo=UTC), True)  # 22:00 of the 25th there
     night = Kept(uuid.uuid4(), datetime(2026, 11, 26, 5, 0, tzinfo=UTC), True)
-    assert to_delete([evening, night], Policy(2, 0, 0), CLINIC) == set()
+    assert to_delete([evening, night], Policy(2, 0, 0), CLINIC, NOW) == set()
 
 
 @given(history=histories, policy=policies)
@@ -132,7 +133,7 @@ def test_nothing_is_locked_for_longer_than_it_is_kept(history: list[Kept], polic
     for backup_id, until in locks.items():
         days = range(max(0, (until - NOW).days))
         later = [Kept(uuid.uuid4(), NOW + timedelta(days=day + 0.5), is_verified=True) for day in days]
-        assert backup_id not in to_delete([*history, *later], policy, CLINIC)
+        assert backup_id not in to_delete([*history, *later], policy, CLINIC, until)
 
 
 def test_a_month_that_is_over_is_locked_for_a_year_and_a_week_for_four() -> None:
@@ -148,3 +149,35 @@ def test_a_month_that_is_over_is_locked_for_a_year_and_a_week_for_four() -> None
     }  # fmt: skip
     wrong = Kept(uuid.uuid4(), now + timedelta(days=400), is_verified=True)
     assert locked_until([*every.values(), wrong], SEVEN, CLINIC, now) == locks, "a wrong clock locks nothing for years"
+
+
+of_a_wrong_clock = st.lists(
+    st.builds(
+        Kept,
+        id=st.uuids(),
+        finished_at=st.datetimes(datetime(2027, 1, 1), datetime(2099, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+        is_verified=st.booleans(),
+        head=st.integers(0, 20),
+    ),
+    max_size=8,
+    unique_by=lambda each: each.id,
+)
+
+
+@given(history=histories, future=of_a_wrong_clock, policy=policies)
+def test_those_of_the_future_take_nobodys_place_and_do_not_stay_for_ever(
+    history: list[Kept], future: list[Kept], policy: Policy
+) -> None:
+    assume(not {each.id for each in history} & {each.id for each in future})
+    present = [replace(each, head=10) for each in history]
+    gone = to_delete([*present, *future], policy, CLINIC, NOW)
+    assert gone - {each.id for each in future} == to_delete(present, policy, CLINIC, NOW)
+    newer = sum(each.is_verified for each in present)
+    for each in future:
+        assert (each.id in gone) == (each.head < 10 and newer >= policy.daily), "the trail tells which is newer"
+    late = max((each.finished_at for each in future), default=NOW)
+    assert to_delete(future, policy, CLINIC, late) == left_out(future, policy, late), "its time comes, and it counts"
+
+
+def left_out(history: list[Kept], policy: Policy, now: datetime) -> set[uuid.UUID]:
+    return to_delete([replace(each, head=0) for each in history], policy, CLINIC, now)

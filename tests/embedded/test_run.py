@@ -116,6 +116,9 @@ def test_nothing_secret_is_shown_whatever_fails(installation: Installation, seen
         assert said.count("check DATABASE_URL") >= 2 and said.count("check REDIS_URL") == 2
         assert wait_until(lambda: client.get(f"{traces.url}/readyz").status_code == 200, 30)
         traces.visit(client, "well again")
+        restored = traces.command("backup", "restore", "latest", "--into", "sigilo_beside")
+        assert restored.endswith("rows restored as sigilo_beside\n"), restored
+        installation.query("DROP DATABASE sigilo_beside")
         cookies = [value for value in client.cookies.values() if value]
     traces.logs()
     assert {200, 401, 404, 503} <= traces.statuses, "it was seen to fail"

@@ -58,14 +58,18 @@ class Upload:
 class FakeS3(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, handler: type[Handler] | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), handler or Handler)
         self.versions: dict[str, list[Version]] = {}  # by key, the first one first
         self.asked: list[tuple[str, str]] = []  # method and what was asked for
         self.page_size = 1000
         self.has_lock = True
         self.knows_conditions = True
         self.keeps_locks = True
+        # As Google's XML API: it does not know the question whether a bucket has object lock (400; minio/mc issue 3237,
+        # boto3 issue 3174), and a bucket's retention policy keeps what is younger from being deleted.
+        self.is_google = False
+        self.is_held = False
         self.answers: tuple[int, dict[str, str], str] | None = None  # instead of all else
         self.hangs = False
         self.uploads: dict[str, Upload] = {}
@@ -88,7 +92,7 @@ class FakeS3(ThreadingHTTPServer):
         self.versions.setdefault(key, []).append(Version(f"v{number}", body, headers))
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     server: FakeS3
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # or each answer waits for the client's delayed acknowledgement
@@ -196,6 +200,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _get(self, what: str) -> None:
         if what == "object-lock":
+            if self.server.is_google:
+                raise Refused(400, "InvalidArgument")
             if not self.server.has_lock:
                 raise Refused(404, "ObjectLockConfigurationNotFoundError")
             enabled = "<ObjectLockEnabled>Enabled</ObjectLockEnabled>"
@@ -282,12 +288,20 @@ class _Handler(BaseHTTPRequestHandler):
         return f"<ListBucketResult {XMLNS}>{more}{rows}</ListBucketResult>"
 
     def _uploads(self) -> str:
+        """By key and id, by pages too."""
+        prefix = self.query.get("prefix", "")
+        after = self.query.get("key-marker", ""), self.query.get("upload-id-marker", "")
+        found = sorted((upload.key, number) for number, upload in self.server.uploads.items())
+        found = [each for each in found if each[0].startswith(prefix) and each > after]
+        shown, more = found[: self.server.page_size], "<IsTruncated>false</IsTruncated>"
+        if len(found) > len(shown):
+            key, number = shown[-1]
+            more = f"<IsTruncated>true</IsTruncated><NextKeyMarker>{escape(key)}</NextKeyMarker>"
+            more += f"<NextUploadIdMarker>{number}</NextUploadIdMarker>"
         rows = "".join(
-            f"<Upload><Key>{escape(upload.key)}</Key><UploadId>{number}</UploadId></Upload>"
-            for number, upload in self.server.uploads.items()
-            if upload.key.startswith(self.query.get("prefix", ""))
+            f"<Upload><Key>{escape(key)}</Key><UploadId>{number}</UploadId></Upload>" for key, number in shown
         )
-        return f"<ListMultipartUploadsResult {XMLNS}>{rows}</ListMultipartUploadsResult>"
+        return f"<ListMultipartUploadsResult {XMLNS}>{more}{rows}</ListMultipartUploadsResult>"
 
     def _upload(self) -> Upload:
         found = self.server.uploads.get(self.query.get("uploadId", ""))
@@ -317,6 +331,8 @@ class _Handler(BaseHTTPRequestHandler):
         if what == "upload":
             self._upload()
             del self.server.uploads[self.query["uploadId"]]
+        elif self.server.is_held and self.server.versions.get(self.key):
+            raise Refused(403, "RetentionPolicyNotMet")
         else:
             self.server.lay(self.key, None)
         self._send(204, {})

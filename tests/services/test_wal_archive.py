@@ -40,10 +40,10 @@ def test_a_server_that_archives_nothing_is_not_late(said: dict[str, Any]) -> Non
     [
         ({}, False),
         ({"at": NOW - timedelta(hours=8)}, False),  # a clinic asleep
-        ({"at": NOW - timedelta(minutes=4), "written": ITS_END + 10 * LITTLE}, False),
-        ({"at": NOW - timedelta(minutes=6), "written": ITS_END + 10 * LITTLE}, True),
+        ({"at": NOW - timedelta(seconds=110), "written": ITS_END + 10 * LITTLE}, False),
+        ({"at": NOW - timedelta(seconds=130), "written": ITS_END + 10 * LITTLE}, True),
         ({"failing": True}, True),
-        ({"last": None, "at": NOW - timedelta(minutes=6)}, True),  # nothing ever arrived
+        ({"last": None, "at": NOW - timedelta(seconds=130)}, True),  # nothing ever arrived
         ({"last": "00000003.history"}, False),
     ],
 )

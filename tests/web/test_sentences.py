@@ -50,9 +50,14 @@ LEFT_ENGLISH = {
     "The format is one of %(targets)s.",
     "The format is one of %(formats)s.",
     "%(path)s can't be written: %(error)s.",
-    "Files can't be laid into %(folder)s: %(error)s",
+    "Files can't be laid into %(restored)s: %(error)s",
     "Backups that are kept for long can't be locked for as long: %(error)s.",
-    "Old backups can't be deleted: %(error)s.",
+    "%(bad)s newer than %(found)s of %(value4)s UTC can't be trusted: manifests that are damaged, changed or can't be"
+    " read (%(named)s). Look at the store, or name the one you want by its id.",
+    "%(name)s.manifest does not lie in %(path)s: it says what the backup is, and whose.",
+    "%(path)s is no part of a backup: name its manifest, which ends in .manifest.",
+    "The download needs %(needed)s MiB, and the disk of %(folder)s has %(there)s MiB free: free some, or set"
+    " SIGILO_HOME to a larger disk. Nothing was changed.",
     "Somebody keeps connecting to the database %(name)s: stop what uses it. Nothing was changed.",
     "The backup has the schema %(manifest)s of a newer Sigilo (%(value3)s), and this one knows %(head)s: install that"
     " version.",
@@ -62,7 +67,7 @@ LEFT_ENGLISH = {
     " from there.",
     "The store can't be listed: %(error)s.",
     "There is %(how_many)s of this name at %(url)s: `sigilo backup list` shows what there is.",
-    "There is no backup at %(url)s that a key trusted here has signed.",
+    "There is no backup at %(url)s that a key trusted here has signed%(also)s.",
     # what a form offers as a choice; the API's values say more to who writes requests
     "one of %(severities)s",
     "one of %(sexes)s",
@@ -88,7 +93,7 @@ def test_every_sentence_with_a_value_is_a_template_or_said_to_be_left() -> None:
 
 
 # What is raised with the words of another error: they stand where that one is raised.
-PASSED_ON = {"str(error)", "type(error).__name__", "failure or ''"}
+PASSED_ON = {"str(error)", "type(error).__name__", "failure or ''", "pruned.failure"}
 STORED = {"BackupFailed", "NotRestorable", "Busy", "StorageUnavailable", "StoreError"}
 
 
@@ -112,7 +117,7 @@ def test_the_extraction_finds_every_reason_why_a_backup_fails() -> None:
 def test_only_the_command_line_says_what_is_left_of_backups() -> None:
     left = {sentence.module for sentence in sentences() if sentence.text in LEFT_ENGLISH}
     assert {module for module in left if module.startswith("backups.")} == {
-        "backups.restore", "backups.fetch", "backups.run",
+        "backups.restore", "backups.fetch", "backups.run", "backups.find",
         "backups.database",  # take_place, of a restore
         "backups.store",  # stored_names, of a restore
     }  # fmt: skip

@@ -36,6 +36,12 @@ TEMPLATES = (
     " kept and locked by time.",
     "The database refused it (%(error)s).",
     "The drill key can't be kept (%(error)s): DRILL_KEYS names a folder of the drills' worker.",
+    "The drill makes about %(needed)s MiB of WAL, and its server archives every change (archive_mode is on): past"
+    " DRILL_ARCHIVED_MIB (%(archived)s) that could tear a gap into the archive. Name in DRILL_DATABASE_URL a server of"
+    " its own, with archive_mode=off and wal_level=minimal (docs/disaster-recovery.md).",
+    "The drill needs about %(needed)s MiB, and DRILL_ROOM_MIB gives %(room)s: give drills more.",
+    "The drill needs about %(needed)s MiB, and the disk of its server has %(free)s MiB free, a fifth of which stays for"
+    " others: free some, or name another server in DRILL_DATABASE_URL.",
     "The key does not open this backup: it was encrypted to %(recipients)s.",
     "The manifest of %(name)s can't be read: %(error)s.",
     "The part %(part)s can't be read: %(error)s.",

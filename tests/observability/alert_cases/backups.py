@@ -54,12 +54,12 @@ CASES = {
         quiet=(state("backup_trail_damaged", "0x90"), state("backup_trail_damaged", NOT_KNOWN)),
     ),
     "WalArchiveLate": Case(
-        fires=state("wal_archive_age_seconds", "301x90") | state("wal_archive_waiting_bytes", "0x2 1048577x90"),
+        fires=state("wal_archive_age_seconds", "121x90") | state("wal_archive_waiting_bytes", "0x2 1048577x90"),
         since=3,
         quiet=(
             # A night without a change: old, and nothing waits for it.
             state("wal_archive_age_seconds", "9000x90") | state("wal_archive_waiting_bytes", "1000000x90"),
-            state("wal_archive_age_seconds", "300x90") | state("wal_archive_waiting_bytes", "90000000x90"),
+            state("wal_archive_age_seconds", "120x90") | state("wal_archive_waiting_bytes", "90000000x90"),
             state("wal_archive_age_seconds", NOT_KNOWN) | state("wal_archive_waiting_bytes", NOT_KNOWN),
         ),
     ),
