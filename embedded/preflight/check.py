@@ -12,8 +12,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from config import ConfigurationError
-from embedded.doctor import TroubleError
-from embedded.errors import EmbeddedError
+from embedded.errors import EmbeddedError, TroubleError
 from embedded.load_baseline import LoadResultError
 from embedded.smoke import SmokeError
 from services.errors import ServiceError
