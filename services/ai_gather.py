@@ -198,7 +198,7 @@ def _pseudonyms(
 ) -> Pseudonyms:
     """A table that knows who and what must not leave, whether or not the asker sees it."""
     table = Pseudonyms()
-    table.known("person", patient.full_name, patient.social_name)
+    table.known("person", patient.social_name, patient.full_name)  # the first is what they are called
     table.known("person", patient.mother_name)
     staff = session.scalars(select(User.full_name).where(User.id.in_([each for each in people if each is not None])))
     for name in staff:

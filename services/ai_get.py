@@ -114,7 +114,7 @@ def show_request(session: Session, actor: Actor, cipher: FieldCipher, request_id
     return Shown(
         id=row.id, use=row.use, patient_id=row.patient_id, visit_id=row.visit_id, state=row.state,
         ahead=_ahead(session, row), asked_at=time_text(row.created_at),
-        so_far=() if question is None else tuple(question.pseudonyms.put_back(words) for words in words_so_far(raw)),
+        so_far=() if question is None else tuple(map(question.put_back, words_so_far(raw, question.inputs))),
         codes_so_far=() if question is None else tuple(_codes_so_far(raw, question)),
         asked=None if question is None else _asked(question), answer=answer,
         code_warnings={} if standing is None else _code_warnings(session, row, standing, answer),
@@ -238,13 +238,12 @@ def _has_more(session: Session, row: AiRequest) -> bool:
 
 
 def _opened(cipher: FieldCipher, row: AiRequest, sealed: bytes, question: Question) -> dict[str, Any]:
-    return shown(orjson.loads(cipher.decrypt_bytes(sealed, row.id)), question.pseudonyms)
+    return shown(orjson.loads(cipher.decrypt_bytes(sealed, row.id)), question.put_back)
 
 
 def _asked(question: Question) -> Asked:
-    put_back = question.pseudonyms.put_back
-    signs = {name: put_back(value) for name, value in question.inputs.vital_signs.items()}
-    return Asked(put_back(question.inputs.text or ""), signs)
+    signs = {name: question.put_back(value) for name, value in question.inputs.vital_signs.items()}
+    return Asked(question.put_back(question.inputs.text or ""), signs)
 
 
 def _code_warnings(
@@ -268,8 +267,8 @@ def _visit_priority(session: Session, row: AiRequest) -> str | None:
 
 
 def _codes_so_far(raw: str, question: Question) -> Iterator[dict[str, str]]:
-    for each in codes_so_far(raw, question.inputs.candidates):
-        yield each | {"because": question.pseudonyms.put_back(each["because"])}
+    for each in codes_so_far(raw, question.inputs):
+        yield each | {"because": question.put_back(each["because"])}
 
 
 def _note_shown(session: Session, actor: Actor, row: AiRequest, standing: Standing) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from services.demo_conditions import all_conditions
 from services.pseudonym_leaks import leaks
-from services.pseudonyms import TOKEN, Pseudonyms
+from services.pseudonym_tokens import TOKEN
+from services.pseudonyms import Pseudonyms
 
 PATIENT = "Mária das Dores Conceição Leite"
 SOCIAL = "Dodô Conceição"

@@ -205,6 +205,6 @@ def test_figures_name_models_and_nobody(
     make_question(databases, settings, cast.doctor, patient_id)
     for person in (cast.admin, cast.auditor):
         page = SignedIn(app, databases, person).page("/ai")
-        assert page.status_code == 200 and "summary/1" in words(page)
+        assert page.status_code == 200 and "summary/2" in words(page)
         assert "Gumercindo" not in words(page) and DIAGNOSIS not in words(page)
         assert 'href="/ai"' in page.get_data(as_text=True)
