@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from models import Allergy, CareTeamMember, MedicalRecord, Patient, User, Visit
+from models import Allergy, MedicalRecord, Patient, User, Visit
+from models.user import IMPORT_USER_ID
 from services.access import Standing, find_patient
 from services.actor import Actor
 from services.age import age_on
@@ -61,9 +62,8 @@ def gather(
     patient, standing = find_patient(session, actor, patient_id)
     require_no_refusal(session, patient_id)
     age = None if patient.birth_date is None else age_on(patient.birth_date, today)
-    people = {actor.user_id, patient.responsible_id, *_who_treat(session, patient_id)}
     if not reads_record:
-        return Gathered(patient, standing, (), 0, _pseudonyms(session, cipher, patient, people), age, patient.sex)
+        return Gathered(patient, standing, (), 0, _pseudonyms(session, cipher, patient), age, patient.sex)
     of_records = select(MedicalRecord).where(
         MedicalRecord.patient_id == patient_id, MedicalRecord.deleted_at.is_(None)
     )
@@ -82,7 +82,6 @@ def gather(
     sources = tuple(replace(each, ref=f"R{number}") for number, each in enumerate(filter(_says, found), 1))
     for kind in ("medical_record", "visit", "allergy"):
         _note_read(session, actor, patient, standing, kind, sources)
-    people |= {each.doctor_id for each in visits}
     entries = len(sources) + sum(
         _beyond(session, rows, most)
         for rows, some, most in (
@@ -91,22 +90,13 @@ def gather(
         )
         if len(some) == most
     )  # fmt: skip
-    table = _pseudonyms(session, cipher, patient, people)
+    table = _pseudonyms(session, cipher, patient)
     return Gathered(patient, standing, sources, entries, table, age, patient.sex)
 
 
 def _beyond(session: Session, rows: Select[Any], most: int) -> int:
     """How many of these rows there are besides the first ``most``."""
     return (session.scalar(select(func.count()).select_from(rows.subquery())) or 0) - most
-
-
-def _who_treat(session: Session, patient_id: uuid.UUID) -> Iterable[uuid.UUID]:
-    """Whose names a text about the patient may have, also those who left the team or wrote long ago: of their names
-    alone, which never leave, so this reads nothing."""
-    authors = select(MedicalRecord.author_id).where(MedicalRecord.patient_id == patient_id)
-    return session.scalars(
-        authors.union(select(CareTeamMember.user_id).where(CareTeamMember.patient_id == patient_id))
-    ).all()
 
 
 def sees_contents(session: Session, actor: Actor, patient_id: uuid.UUID) -> bool:
@@ -193,14 +183,14 @@ def _note_read(
         )  # fmt: skip
 
 
-def _pseudonyms(
-    session: Session, cipher: FieldCipher, patient: Patient, people: Iterable[uuid.UUID | None]
-) -> Pseudonyms:
-    """A table that knows who and what must not leave, whether or not the asker sees it."""
+def _pseudonyms(session: Session, cipher: FieldCipher, patient: Patient) -> Pseudonyms:
+    """A table that knows who and what must not leave, whether or not the asker sees it: of the clinic everybody who
+    works there or did, since a text may name anybody. Of their names alone, so this reads nothing."""
     table = Pseudonyms()
     table.known("person", patient.social_name, patient.full_name)  # the first is what they are called
     table.known("person", patient.mother_name)
-    staff = session.scalars(select(User.full_name).where(User.id.in_([each for each in people if each is not None])))
+    works_here = User.patient_id.is_(None) & (User.id != IMPORT_USER_ID)
+    staff = session.scalars(select(User.full_name).where(works_here).order_by(User.id))
     for name in staff:
         table.known("person", name)
     for kind in DOCUMENTS:

@@ -22,6 +22,7 @@ import orjson
 from services.folded_text import FoldedText, folded
 from services.identifier_dates import dates_in
 from services.identifier_names import KnownNames, address_patterns, document_pattern, phone_patterns
+from services.identifier_people import people_spans
 from services.identifier_spans import Span, digits_of, shaped_spans
 from services.pseudonym_tokens import TOKEN, Token, token_of, written
 
@@ -40,6 +41,7 @@ class Pseudonyms:
         self._variants: dict[tuple[str, int], list[str]] = {}  # kind, number → ways of writing it
         self._dates: dict[str, str] = {}  # shifted date → the date itself, both ISO
         self._known: list[tuple[str, list[str]]] = []
+        self._learned = 0  # how many of the known ones can be found by now
         self._names = KnownNames()
         self._patterns: list[tuple[str, str, re.Pattern[str]]] = []
 
@@ -58,10 +60,17 @@ class Pseudonyms:
         self._written(kind, key, told[0])
         for value in told:
             self._numbers.setdefault((kind, self._key(kind, value)), self._numbers[kind, key])
-            if kind == "person":
-                self._names.add(key, value)
-            else:
-                self._patterns += [(kind, key, pattern) for pattern in _patterns_of(kind, value)]
+
+    def _learn(self) -> None:
+        """How to find what is known, from the first text on: a clinic has many names, and who puts back needs none."""
+        for kind, told in self._known[self._learned :]:
+            key = self._key(kind, told[0])
+            for value in told:
+                if kind == "person":
+                    self._names.add(key, value)
+                else:
+                    self._patterns += [(kind, key, pattern) for pattern in _patterns_of(kind, value)]
+        self._learned = len(self._known)
 
     @staticmethod
     def _key(kind: str, value: str) -> str:
@@ -85,13 +94,19 @@ class Pseudonyms:
         return "".join([*parts, self.hide(text[end:])])
 
     def _spans(self, text: str) -> Iterator[Span]:
+        self._learn()
         view = FoldedText(text)
         yield from (Span(*match.span(), "literal", match.group()) for match in TOKEN.finditer(text))
-        yield from self._names.spans(view)
+        known = list(self._names.spans(view))
+        yield from known
         for kind, key, pattern in self._patterns:
             for match in pattern.finditer(view.folded):
                 yield Span(*view.span(*match.span()), kind, key)
         yield from shaped_spans(view)
+        for span in people_spans(view):
+            # Whoever is known stays the same person though more of the text looks like a name.
+            whose = next((each.key for each in known if each.start < span.end and span.start < each.end), span.key)
+            yield Span(span.start, span.end, "person", whose)
 
     def _pseudonym(self, text: str, span: Span) -> str:
         number, variant = self._written(span.kind, span.key, text[span.start : span.end])
