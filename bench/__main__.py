@@ -84,6 +84,7 @@ def main() -> int:
         written = running.sealed() - before
         print(f"events sealed during the run: {written}; outbox empty {seconds:.1f} s after the last request")
         counted_within = counted.measure(running)
+        _drained(running)
         pages_within = pages.measure(running)
         live_within = live.measure(running)
         trail_within = trail.measure(running)

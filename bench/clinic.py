@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -21,8 +22,11 @@ import psycopg
 
 from embedded.home import Home
 from embedded.postgres import PostgresServer
+from embedded.process import processes_in, processes_marked
+from embedded.supervisor import MARK
 
 ROOT = Path(__file__).resolve().parent.parent
+TICKS = os.sysconf("SC_CLK_TCK")
 PLENTY = "100000000/minute"
 SIGILO = (sys.executable, "-m", "cli")  # of this clone, whichever one is installed
 
@@ -46,6 +50,25 @@ class Clinic:
         with psycopg.connect(self.superuser_url, autocommit=True) as connection:
             row = connection.execute("SELECT coalesce(max(sequence), 0) FROM audit_trail").fetchone()
         return row[0] if row else 0
+
+
+def processor_seconds(running: Clinic) -> dict[str, float]:
+    """What the web's processes and the database's have used of the processors so far."""
+    home = Home(running.home)
+    used = {"PostgreSQL": sum(map(_seconds, processes_in(PostgresServer(home).data, "postgres"))), "web": 0.0}
+    for pid in processes_marked(MARK, str(home.path)):
+        with contextlib.suppress(OSError):
+            if b"granian" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                used["web"] += _seconds(pid)
+    return used
+
+
+def _seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def sigilo(home: Path, *arguments: str) -> str:

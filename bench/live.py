@@ -9,23 +9,17 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
 import secrets
 import sys
 import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 
-from bench.clinic import Clinic, clinic
-from embedded.home import Home
-from embedded.postgres import PostgresServer
-from embedded.process import processes_in, processes_marked
-from embedded.supervisor import MARK
+from bench.clinic import Clinic, clinic, processor_seconds
 
 DASHBOARDS = 200
 SECONDS = 20
@@ -33,7 +27,6 @@ CORES_MAX = 1.0  # web and PostgreSQL together, while nothing changes: half of a
 LATE_SECONDS_MAX = 2.0  # of the token, for the last of them
 # Each dashboard is somebody else's: the roles of a clinic in turn.
 ROLES = ("DOCTOR", "DOCTOR", "NURSE", "RECEPTION")
-TICKS = os.sysconf("SC_CLK_TCK")
 
 SIGN_IN = """
     WITH person AS (
@@ -111,11 +104,11 @@ def measure(running: Clinic) -> bool:
     """Print what the dashboards cost and how soon they show a change; gives whether both are within bounds."""
     print(f"{DASHBOARDS} open dashboards, each asking once a second for {SECONDS} s", flush=True)
     cookies = _sign_in(running)
-    before = _cpu(running)
+    before = processor_seconds(running)
     started = time.monotonic()
     seen = asyncio.run(_watch(running, cookies, SECONDS))
     seconds = time.monotonic() - started
-    cost = {name: (value - before.get(name, 0.0)) / seconds for name, value in _cpu(running).items()}
+    cost = {name: (value - before.get(name, 0.0)) / seconds for name, value in processor_seconds(running).items()}
     cores = sum(cost.values())
     ordered = sorted(seen.latencies)
     print(
@@ -191,25 +184,6 @@ def _write(running: Clinic) -> float:
     request = urllib.request.Request(f"{running.url}/api/medical-records", data=body, headers=headers)
     with urllib.request.urlopen(request, timeout=10):
         return time.monotonic()
-
-
-def _cpu(running: Clinic) -> dict[str, float]:
-    """Processor seconds used so far by the web's processes and the database's."""
-    home = Home(running.home)
-    used = {"PostgreSQL": sum(map(_seconds, processes_in(PostgresServer(home).data, "postgres"))), "web": 0.0}
-    for pid in processes_marked(MARK, str(home.path)):
-        with contextlib.suppress(OSError):
-            if b"granian" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                used["web"] += _seconds(pid)
-    return used
-
-
-def _seconds(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def main() -> int:

@@ -17,6 +17,7 @@
   let isLeaving = false; // the text is being saved as a record, or thrown away on purpose
   let needsToken = false; // the session that this form was shown in has ended
   let hasRetried = false;
+  let refusals = 0; // how often there was no token for this form
   let isRefused = false; // as it is: sent again once something else is typed, not every few seconds for ever
 
   const formNow = () => document.querySelector("form[data-drafts]");
@@ -83,13 +84,14 @@
       say("signed-out");
       document.dispatchEvent(new CustomEvent("sigilo:signed-out"));
       saveSoon(AGAIN_MS);
-    } else if (answer.status === 403 && !hasRetried && (await renew())) {
-      hasRetried = true;
-      saveSoon(0);
+    } else if (answer.status === 403 && !hasRetried) {
+      hasRetried = await renew();
+      needsToken = !hasRetried;
+      saveSoon(hasRetried ? 0 : AGAIN_MS);
     } else if (answer.status === 429 || answer.status >= 500) {
       say("unreachable");
       saveSoon(1000 * Number(answer.headers.get("Retry-After") || 0) || AGAIN_MS);
-    } else if (answer.status !== 403 || hasRetried) {
+    } else {
       isRefused = true;
       say("refused");
     }
@@ -99,6 +101,7 @@
   async function renew() {
     const how = await window.sigilo.renewToken();
     if (how === "renewed") needsToken = false;
+    else refusals += 1;
     say(how === "renewed" ? "saved" : how);
     return how === "renewed";
   }
@@ -141,9 +144,11 @@
 
   let hasWaited = false;
   async function makeReady() {
+    const before = refusals;
     await Promise.race([onItsWay, new Promise((resolve) => { setTimeout(resolve, AT_MOST_MS); })]);
     hasWaited = true;
-    return !needsToken || renew();
+    // Told meanwhile that it can't be saved, its person presses again: the press is not carried out later by itself.
+    return !needsToken || (refusals === before && renew());
   }
 
   const isOurForm = (event) => event.detail.ctx && event.detail.ctx.sourceElement === formNow();
@@ -168,7 +173,8 @@
       // Perhaps only the token is another session's: then the same press works with the new one.
       const form = formNow();
       const before = form.elements.csrf_token.value;
-      if ((await renew()) && form.elements.csrf_token.value !== before) {
+      needsToken = !(await renew());
+      if (!needsToken && form.elements.csrf_token.value !== before) {
         hasRetried = true;
         form.requestSubmit(pressed);
       }
