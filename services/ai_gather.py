@@ -39,7 +39,7 @@ ALLERGY_FIELDS = ("substance", "reaction", "severity")
 @dataclass(frozen=True, slots=True)
 class Gathered:
     """Before what does not fit into a prompt is left out. ``entries``: how many sources there are, with those that are
-    too many to be read at all."""
+    too many to be read at all; ``visible``: as Seen has them, None where no record is read."""
 
     patient: Patient
     standing: Standing
@@ -48,6 +48,7 @@ class Gathered:
     pseudonyms: Pseudonyms
     age: int | None
     sex: str
+    visible: list[list[Any]] | None
 
 
 def gather(
@@ -63,15 +64,43 @@ def gather(
     require_no_refusal(session, patient_id)
     age = None if patient.birth_date is None else age_on(patient.birth_date, today)
     if not reads_record:
-        return Gathered(patient, standing, (), 0, _pseudonyms(session, cipher, patient), age, patient.sex)
+        return Gathered(patient, standing, (), 0, _pseudonyms(session, cipher, patient), age, patient.sex, None)
+    found = sources_seen(session, actor, standing, patient_id)
+    sources = tuple(replace(each, ref=f"R{number}") for number, each in enumerate(found.sources, 1))
+    for kind in ("medical_record", "visit", "allergy"):
+        _note_read(session, actor, patient, standing, kind, sources)
+    return Gathered(
+        patient, standing, sources, found.entries, _pseudonyms(session, cipher, patient), age, patient.sex, found.ids()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What somebody sees of a record that says something, in its order, without refs; ``entries`` as in Gathered."""
+
+    sources: tuple[Source, ...]
+    entries: int
+
+    def ids(self) -> list[list[Any]]:
+        """``[kind, id, version]`` of each: what is compared to tell whether there is something else by now."""
+        return [[each.kind, str(each.id), each.version] for each in self.sources]
+
+
+def sources_seen(
+    session: Session, actor: Actor, standing: Standing, patient_id: uuid.UUID, *, without: uuid.UUID | None = None
+) -> Seen:
+    """The newest records, visits and allergies as this actor sees them now, ``without`` one record. No event: that is
+    the caller's."""
     of_records = select(MedicalRecord).where(
         MedicalRecord.patient_id == patient_id, MedicalRecord.deleted_at.is_(None)
     )
+    if without is not None:
+        of_records = of_records.where(MedicalRecord.id != without)
     of_visits = select(Visit).where(Visit.patient_id == patient_id)
     of_allergies = select(Allergy).where(Allergy.patient_id == patient_id)
     newest = of_records.order_by(MedicalRecord.occurred_at.desc(), MedicalRecord.id.desc())
     records = session.scalars(newest.limit(RECORDS_MAX)).all()
-    visits = session.scalars(of_visits.order_by(Visit.arrived_at.desc()).limit(VISITS_MAX)).all()
+    visits = session.scalars(of_visits.order_by(Visit.arrived_at.desc(), Visit.id.desc()).limit(VISITS_MAX)).all()
     allergies = session.scalars(of_allergies.order_by(Allergy.id.desc()).limit(ALLERGIES_MAX)).all()
     restricted = restricted_visits(session, (each.id for each in visits))
     found = [
@@ -79,9 +108,7 @@ def gather(
         *(_of_record(each, actor, standing) for each in records),
         *(_of_visit(each, standing, is_restricted=each.id in restricted) for each in visits),
     ]
-    sources = tuple(replace(each, ref=f"R{number}") for number, each in enumerate(filter(_says, found), 1))
-    for kind in ("medical_record", "visit", "allergy"):
-        _note_read(session, actor, patient, standing, kind, sources)
+    sources = tuple(filter(_says, found))
     entries = len(sources) + sum(
         _beyond(session, rows, most)
         for rows, some, most in (
@@ -90,8 +117,7 @@ def gather(
         )
         if len(some) == most
     )  # fmt: skip
-    table = _pseudonyms(session, cipher, patient)
-    return Gathered(patient, standing, sources, entries, table, age, patient.sex)
+    return Seen(sources, entries)
 
 
 def _beyond(session: Session, rows: Select[Any], most: int) -> int:
