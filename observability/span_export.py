@@ -14,7 +14,8 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+
+from observability.sampling import sampler_of
 
 PATH = "/v1/traces"
 # Of one batch. A collector that hangs holds its thread this long and no request; what comes meanwhile waits in a queue
@@ -55,7 +56,7 @@ def make_provider(endpoint: str, *, ratio: float, service: str) -> TracerProvide
     session.max_redirects = 0
     exporter = OTLPSpanExporter(endpoint=endpoint.rstrip("/") + PATH, timeout=SEND_SECONDS, session=session)
     provider = TracerProvider(
-        sampler=ParentBasedTraceIdRatio(ratio),
+        sampler=sampler_of(ratio),
         resource=Resource.create({"service.namespace": "sigilo", "service.name": service}),
         shutdown_on_exit=False,  # waits half a minute; stop_tracing does not
     )

@@ -70,12 +70,13 @@ OBJECTIVES = (
         "999 of 1,000 requests are answered without a fault of ours", "999 de cada 1.000 páginas e chamadas funcionam",
         all_of=f"{REQUESTS}_count{{{PEOPLE}}}", bad_of=f'{REQUESTS}_count{{{PEOPLE}, status=~"5.."}}',
     ),
-    # What nobody answers is counted by no server: a share of time, by the probe from outside, or by what Prometheus itself
-    # reaches where there is none.
+    # What nobody answers is counted by no server: a share of time, by the probe from outside, or by what Prometheus
+    # itself reaches where there is none.
     Objective(
         "reachability", "Reachability", 0.999,
         "somebody answers, 99.9 % of the time", "o sistema responde 99,9% do tempo",
-        is_bad='(max(probe_success{job="blackbox", probe="readyz"}) or max(up{job="sigilo-web"}) or vector(0)) == bool 0',
+        is_bad='(max(probe_success{job="blackbox", probe="readyz"}) or max(up{job="sigilo-web"}) or vector(0))'
+        " == bool 0",
     ),
     Objective(
         "latency", "Latency", 0.99,
