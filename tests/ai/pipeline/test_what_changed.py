@@ -6,7 +6,7 @@ import uuid
 from threading import Thread
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 
 from config import Principal
 from models import AiRequest, MedicalRecord
@@ -57,13 +57,13 @@ def test_a_restored_record_makes_a_summary_old(clinic: Clinic) -> None:
 def test_a_record_of_a_transaction_that_began_before_makes_a_summary_old(clinic: Clinic) -> None:
     patient_id, _ = clinic.patient()
     with clinic.databases.session(Principal.STAFF) as session:
-        session.execute(text("SELECT now()"))  # its clock stands from here on
+        new = NewRecord(patient_id, {"title": "Retorno", "diagnosis": "Asma"})
+        create_record(session, browsing(clinic.cast.doctor), clinic.cipher, new)
+        session.flush()
         found: list[uuid.UUID] = []
         asking = Thread(target=lambda: found.append(clinic.ask(patient_id).id))
         asking.start()
         asking.join(timeout=20.0)
-        new = NewRecord(patient_id, {"title": "Retorno", "diagnosis": "Asma"})
-        create_record(session, browsing(clinic.cast.doctor), clinic.cipher, new)
     [asked] = found
     with clinic.databases.session(Principal.STAFF) as session:
         newest = select(func.max(MedicalRecord.created_at)).where(MedicalRecord.patient_id == patient_id)
