@@ -9,7 +9,8 @@ so.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from services.ai_prompts.clinical_words import clinical_words
 from services.ai_prompts.denials import Sense, sense_of
@@ -34,26 +35,36 @@ def unsaid(said: str, known: str) -> Iterator[str]:
         for match in group.finditer(said):
             if is_told(said, match, group.finditer(known), known):
                 covered.append(match.span())
-    found = [(match, _singular(match.group())) for match in WORD.finditer(known)]
+    index = _index(known)
+    judged: dict[tuple[str, Sense], bool] = {}
     for match in WORD.finditer(said):
         word = match.group()
         if word in words.function or any(start <= match.start() < end for start, end in covered):
             continue
-        if word in words.frame and not sense_of(said, *match.span()).may_be:
+        sense = sense_of(said, *match.span())
+        if word in words.frame and not sense.may_be:
             continue
         form = _singular(word)
-        if not is_told(said, match, (each for each, other in found if is_form(form, other)), known):
+        if (form, sense) not in judged:
+            places = (place for other, place in index.get(form[:FORM], ()) if is_form(form, other))
+            judged[form, sense] = any(sense_of(known, *place) == sense for place in places)
+        if not judged[form, sense]:
             yield word
 
 
-def is_told(said: str, match: re.Match[str], places: Iterator[re.Match[str]], known: str) -> bool:
+def is_told(said: str, match: re.Match[str], places: Iterable[re.Match[str]], known: str) -> bool:
     """Whether ``known`` says at one of ``places`` what ``said`` says at ``match``, in the same sense."""
-    sense: Sense | None = None
-    for place in places:
-        sense = sense or sense_of(said, *match.span())
-        if sense_of(known, *place.span()) == sense:
-            return True
-    return False
+    return any(sense_of(known, *place.span()) == sense_of(said, *match.span()) for place in places)
+
+
+@lru_cache(maxsize=8)
+def _index(known: str) -> dict[str, list[tuple[str, tuple[int, int]]]]:
+    """First letters → (word in the singular, where it stands): the sentences of an answer have the same sources."""
+    found: dict[str, list[tuple[str, tuple[int, int]]]] = {}
+    for match in WORD.finditer(known):
+        form = _singular(match.group())
+        found.setdefault(form[:FORM], []).append((form, match.span()))
+    return found
 
 
 def is_form(word: str, other: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from services.ai_prompts.triage_table import TURNS, is_negated
 
@@ -56,8 +57,10 @@ class Sense:
     is_of_kin: bool
 
 
+@lru_cache(maxsize=8192)
 def sense_of(text: str, start: int, end: int) -> Sense:
-    """The sense of what stands from ``start`` to ``end`` of the folded ``text``."""
+    """The sense of what stands from ``start`` to ``end`` of the folded ``text``; kept, since an answer's sentences ask
+    for the same places."""
     before = text[max(0, start - CLAUSE_MAX) : start]
     is_it = is_denied(text, start, end)
     return Sense(

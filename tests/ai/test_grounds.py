@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from services.ai_evaluation_set import Case, cases
@@ -141,3 +143,15 @@ def test_a_short_word_is_said_by_a_longer_one_of_its_source() -> None:
     assert unfounded("Tem asma.", ["Paciente asmática."]) == []
     assert unfounded("Teve AVC.", ["AVC em 2019."]) == []
     assert unfounded("Tem asma.", ["Paciente hipertensa."]) == ["asma"]
+
+
+@pytest.mark.parametrize("words", ["tosse ", "Sem dor, febre ou tosse ", "não ", "alergia ", "[PESSOA-1] ", "1 2 "])
+def test_an_answer_of_repeated_words_is_judged_in_no_time(words: str) -> None:
+    said = "Nega febre, tosse e dispneia. Alergia a iodo. Refere dor há 3 dias; PA 120/80 mmHg. " * 17
+    sources = tuple(record(f"R{number}", notes=said) for number in range(1, 9))
+    text = words * (590 // len(words))
+    answer = summary.Summary(sentences=[summary.Sentence(text=text, sources=["R1", "R2", "R3", "R4", "R5"])] * 12)
+    given = prepared(inputs(sources=sources), table())
+    started = time.process_time()
+    summary.check(given, answer)
+    assert time.process_time() - started < 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pytest
 
@@ -49,20 +50,20 @@ def test_first_words_come_at_once() -> None:
     assert words_so_far('{"reasons": [{"text": "Dor no pei', GIVEN) == ["Dor no"]
 
 
-def begun(*sentences: dict[str, object]) -> str:
+def begun(*sentences: Mapping[str, object]) -> str:
     """An answer that goes on."""
     return json.dumps({"sentences": sentences}, ensure_ascii=False)[:-2]
 
 
 @pytest.mark.parametrize("text", ["[CPF-1] é o CPF.", "[PESSOA-3] tem asma.", "[PESSOA-12B] tem [CNS-1]."])
 def test_a_sentence_that_names_whom_no_source_does_is_not_read_along(text: str) -> None:
-    last = {"text": text}
+    last: dict[str, object] = {"text": text}
     assert words_so_far(begun(last), GIVEN) in ([], [""])
     assert words_so_far(begun(last | {"sources": ["R1"]}, {"text": "Bem."}), GIVEN) == ["Bem."]
 
 
 def test_once_a_sentence_has_its_sources_it_names_whom_they_do() -> None:
-    told = {"text": "[PESSOA-2] tem asma.", "sources": ["R1"]}
+    told: dict[str, object] = {"text": "[PESSOA-2] tem asma.", "sources": ["R1"]}
     assert words_so_far(begun({"text": told["text"]}), GIVEN) == ["[PESSOA-2] tem asma."]
     assert words_so_far(begun(told, {"text": "Bem."}), GIVEN) == ["Bem."]
     assert words_so_far(begun(told | {"sources": ["r2"]}, {"text": "Bem."}), GIVEN)[0] == "[PESSOA-2] tem asma."

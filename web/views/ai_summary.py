@@ -111,7 +111,7 @@ def accept(question_id: uuid.UUID) -> BaseResponse:
     return go(f"/medical-records/{written}", done="record-created")
 
 
-def _text(form: Form) -> str | None:
+def _text(form: Form[SummaryForm]) -> str | None:
     return None if form.body is None else form.body.text.strip() or None
 
 
