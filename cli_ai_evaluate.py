@@ -37,7 +37,7 @@ def evaluate(names: Sequence[str], as_json: bool) -> None:
             check_model_name(name)
         except ValueError as error:
             raise click.ClickException(str(error)) from None
-        model = make_language_model(settings, name=name, patience=settings.ai_timeout_seconds)
+        model = make_language_model(settings, name=name, patience=settings.ai_timeout_seconds, gives_way=True)
         if model is None:
             raise click.ClickException(NOT_SET)
         model.info()  # one that is missing is said before an hour goes by

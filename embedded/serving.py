@@ -57,9 +57,10 @@ def prompt_worker_command(*, has_model: bool) -> list[str]:
     return worker_command(processes=0, queues=PROMPT if has_model else (*PROMPT, INFERENCE))
 
 
-def inference_worker_command() -> list[str]:
-    """The worker that waits for a slow model, and keeps nobody else waiting."""
-    return worker_command(processes=0, queues=(INFERENCE,))
+def inference_worker_command(answers: int = 1) -> list[str]:
+    """The worker that waits for a slow model, and keeps nobody else waiting: for as many ``answers`` at a time as
+    AI_PARALLEL says."""
+    return worker_command(processes=0 if answers == 1 else answers, queues=(INFERENCE,))
 
 
 def other_worker_command() -> list[str]:

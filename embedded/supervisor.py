@@ -207,13 +207,18 @@ class Supervisor:
             Child("scheduler", lambda: self._spawn(scheduler_command())),
         ]
         if has_model:
-            application.insert(-1, self._worker("inference worker", 3, inference_worker_command()))
+            application.insert(-1, self._worker("inference worker", 3, inference_worker_command(self._answers())))
         self._children[:0] = application
         web, *others = application
         web.begin()
         # All at once would compete for the processors, and somebody is waiting for the first page.
         for child in others:
             child.restart_at = time.monotonic() + HEAD_START_SECONDS
+
+    def _answers(self) -> int:
+        """AI_PARALLEL; what is wrong with it, the workers' settings say."""
+        given = self._environment.get("AI_PARALLEL", "")
+        return max(1, int(given)) if given.isdigit() else 1
 
     def _worker(self, name: str, number: int, command: list[str]) -> Child:
         return Child(

@@ -96,6 +96,8 @@ class ModelBusy(LanguageModelError):
 class ModelTaken(ModelBusy):
     """Another question of ours is being answered: the model is well, and this one's turn comes."""
 
+    code = "TAKEN"
+
 
 class ModelMissing(LanguageModelError):
     """The model is not there; the text names the command that brings it."""

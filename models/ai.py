@@ -16,6 +16,8 @@ from models.patient import one_of
 AI_USES = ("SUMMARY", "CID10", "PRIORITY")
 AI_STATES = ("WAITING", "RUNNING", "DONE", "FAILED", "CANCELLED")
 AI_ENGINES = ("OLLAMA", "RULES")
+# Why rules answered where a model was to: the codes of its errors (integrations/language_model.py).
+AI_FALLBACKS = ("UNAVAILABLE", "BUSY", "TAKEN", "MISSING", "PROMPT_TOO_LONG", "ANSWER_INVALID", "ANSWER_TOO_LONG")
 AI_VERDICTS = ("ACCEPTED", "EDITED", "REJECTED")
 # SQL boolean: a worker has it, or is still to take it.
 AT_WORK = "state IN ('WAITING', 'RUNNING')"
@@ -43,6 +45,9 @@ class AiRequest(Base):
     content_hash: Mapped[bytes]
     # What it may rest on, as the asker saw it: [{"ref", "kind", "id", "version", "fields"}].
     inputs: Mapped[list[dict[str, Any]]] = mapped_column(JSONB())
+    # All that the asker saw then, read or not: [kind, id, version]; to tell whether there is something else now. None
+    # of a question about one text alone.
+    visible: Mapped[list[list[Any]] | None] = mapped_column(JSONB(none_as_null=True))
     prompt_version: Mapped[str]
     question_cipher: Mapped[bytes | None]
     partial_cipher: Mapped[bytes | None]
@@ -58,10 +63,12 @@ class AiRequest(Base):
     removed: Mapped[int | None]  # sentences, codes or reasons without a valid source, which nobody was shown
     is_repaired: Mapped[bool | None]
     failure: Mapped[str | None]  # a code, see services/ai_run.py
+    fallback_reason: Mapped[str | None]  # why rules answered in the model's place, one of AI_FALLBACKS
     attempts: Mapped[int] = mapped_column(server_default=text("0"), default=0)
     next_attempt_at: Mapped[CreatedAt]
     created_at: Mapped[CreatedAt]
     started_at: Mapped[datetime | None]
+    taken_at: Mapped[datetime | None]  # since when a worker finds the model answering others
     heartbeat_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     cancelled_at: Mapped[datetime | None]  # asked for; a worker that is at it stops
@@ -86,6 +93,10 @@ class AiRequest(Base):
         CheckConstraint(f"({AT_WORK}) = (finished_at IS NULL)", "finished"),
         CheckConstraint("(state = 'FAILED') = (failure IS NOT NULL)", "failed"),
         CheckConstraint("state <> 'DONE' OR (engine IS NOT NULL AND model IS NOT NULL)", "provenance"),
+        CheckConstraint(
+            f"fallback_reason IS NULL OR ({one_of('fallback_reason', AI_FALLBACKS)} AND engine = 'RULES')",
+            "fallback_known",
+        ),
         CheckConstraint("length(content_hash) = 32", "content_hash_length"),
     )
 

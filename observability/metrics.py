@@ -40,6 +40,9 @@ AI_SECONDS = Histogram(
     ["use", "source"],
     buckets=(0.01, 0.05, 0.25, 1, 2.5, 5, 10, 20, 40, 80, 160, 320),
 )
+AI_FALLBACKS = Counter(
+    "sigilo_ai_fallbacks_total", "Answers by rules in the place of a model that gave none", ["use", "reason"]
+)
 AI_TOKENS = Counter("sigilo_ai_tokens_total", "Tokens that the model read and wrote", ["direction"])
 AI_VERDICTS = Counter("sigilo_ai_verdicts_total", "What people made of answers", ["use", "verdict"])
 AI_USE = {"SUMMARY": "summary", "CID10": "codes", "PRIORITY": "priority"}

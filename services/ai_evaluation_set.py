@@ -52,7 +52,7 @@ class Case:
         """A table that knows whom a request of the clinic would know."""
         made = Pseudonyms()
         told = self.patient.get
-        made.known("person", told("fullName"), told("socialName"))
+        made.known("person", told("socialName"), told("fullName"))
         made.known("person", told("motherName"))
         for name in self.staff:
             made.known("person", name)

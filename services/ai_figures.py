@@ -14,6 +14,7 @@ from services.permissions import Permission
 DAYS = 30
 FIGURES = text(f"""
     SELECT use, engine, model, model_digest, prompt_version, count(*) AS answers,
+        count(*) FILTER (WHERE verdict IN ('ACCEPTED', 'EDITED'))::float8 / nullif(count(verdict), 0) AS accepted_share,
         count(*) FILTER (WHERE verdict = 'ACCEPTED') AS accepted,
         count(*) FILTER (WHERE verdict = 'EDITED') AS edited,
         count(*) FILTER (WHERE verdict = 'REJECTED') AS rejected,
@@ -23,6 +24,12 @@ FIGURES = text(f"""
         percentile_cont(0.5) WITHIN GROUP (ORDER BY first_text_ms) AS first_ms
     FROM ai_requests WHERE state = 'DONE' AND created_at > now() - interval '{DAYS} days'
     GROUP BY use, engine, model, model_digest, prompt_version ORDER BY use, answers DESC, model
+""")
+# Rules say nothing of the model that was to answer: which one that is, only AI_MODEL of that day knew.
+FALLBACKS = text(f"""
+    SELECT use, fallback_reason AS reason, count(*) AS answers FROM ai_requests
+    WHERE fallback_reason IS NOT NULL AND created_at > now() - interval '{DAYS} days'
+    GROUP BY use, fallback_reason ORDER BY answers DESC, use, reason
 """)
 # Whoever looks at the page has it asked every few seconds, and questions of years are kept: by their indexes.
 QUEUE = text(f"""
@@ -36,9 +43,11 @@ QUEUE = text(f"""
 
 
 def ai_figures(session: Session, actor: Actor) -> dict[str, Any]:
-    """``{"models": [{"use", "engine", "model", …}], "queue": {…}}`` of the last 30 days. Raises Forbidden."""
+    """``{"models": [{"use", "engine", "model", …}], "fallbacks": [{"use", "reason", "answers"}],
+    "queue": {…}}`` of the last 30 days. Raises Forbidden."""
     actor.require(Permission.AI_FIGURES)
     return {
         "models": [dict(row._mapping) for row in session.execute(FIGURES)],
+        "fallbacks": [dict(row._mapping) for row in session.execute(FALLBACKS)],
         "queue": dict(session.execute(QUEUE).one()._mapping),
     }

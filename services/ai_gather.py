@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from models import Allergy, CareTeamMember, MedicalRecord, Patient, User, Visit
+from models import Allergy, MedicalRecord, Patient, User, Visit
+from models.user import IMPORT_USER_ID
 from services.access import Standing, find_patient
 from services.actor import Actor
 from services.age import age_on
@@ -38,7 +39,7 @@ ALLERGY_FIELDS = ("substance", "reaction", "severity")
 @dataclass(frozen=True, slots=True)
 class Gathered:
     """Before what does not fit into a prompt is left out. ``entries``: how many sources there are, with those that are
-    too many to be read at all."""
+    too many to be read at all; ``visible``: as Seen has them, None where no record is read."""
 
     patient: Patient
     standing: Standing
@@ -47,6 +48,7 @@ class Gathered:
     pseudonyms: Pseudonyms
     age: int | None
     sex: str
+    visible: list[list[Any]] | None
 
 
 def gather(
@@ -61,17 +63,44 @@ def gather(
     patient, standing = find_patient(session, actor, patient_id)
     require_no_refusal(session, patient_id)
     age = None if patient.birth_date is None else age_on(patient.birth_date, today)
-    people = {actor.user_id, patient.responsible_id, *_who_treat(session, patient_id)}
     if not reads_record:
-        return Gathered(patient, standing, (), 0, _pseudonyms(session, cipher, patient, people), age, patient.sex)
+        return Gathered(patient, standing, (), 0, _pseudonyms(session, cipher, patient), age, patient.sex, None)
+    found = sources_seen(session, actor, standing, patient_id)
+    sources = tuple(replace(each, ref=f"R{number}") for number, each in enumerate(found.sources, 1))
+    for kind in ("medical_record", "visit", "allergy"):
+        _note_read(session, actor, patient, standing, kind, sources)
+    return Gathered(
+        patient, standing, sources, found.entries, _pseudonyms(session, cipher, patient), age, patient.sex, found.ids()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What somebody sees of a record that says something, in its order, without refs; ``entries`` as in Gathered."""
+
+    sources: tuple[Source, ...]
+    entries: int
+
+    def ids(self) -> list[list[Any]]:
+        """``[kind, id, version]`` of each: what is compared to tell whether there is something else by now."""
+        return [[each.kind, str(each.id), each.version] for each in self.sources]
+
+
+def sources_seen(
+    session: Session, actor: Actor, standing: Standing, patient_id: uuid.UUID, *, without: uuid.UUID | None = None
+) -> Seen:
+    """The newest records, visits and allergies as this actor sees them now, ``without`` one record. No event: that is
+    the caller's."""
     of_records = select(MedicalRecord).where(
         MedicalRecord.patient_id == patient_id, MedicalRecord.deleted_at.is_(None)
     )
+    if without is not None:
+        of_records = of_records.where(MedicalRecord.id != without)
     of_visits = select(Visit).where(Visit.patient_id == patient_id)
     of_allergies = select(Allergy).where(Allergy.patient_id == patient_id)
     newest = of_records.order_by(MedicalRecord.occurred_at.desc(), MedicalRecord.id.desc())
     records = session.scalars(newest.limit(RECORDS_MAX)).all()
-    visits = session.scalars(of_visits.order_by(Visit.arrived_at.desc()).limit(VISITS_MAX)).all()
+    visits = session.scalars(of_visits.order_by(Visit.arrived_at.desc(), Visit.id.desc()).limit(VISITS_MAX)).all()
     allergies = session.scalars(of_allergies.order_by(Allergy.id.desc()).limit(ALLERGIES_MAX)).all()
     restricted = restricted_visits(session, (each.id for each in visits))
     found = [
@@ -79,10 +108,7 @@ def gather(
         *(_of_record(each, actor, standing) for each in records),
         *(_of_visit(each, standing, is_restricted=each.id in restricted) for each in visits),
     ]
-    sources = tuple(replace(each, ref=f"R{number}") for number, each in enumerate(filter(_says, found), 1))
-    for kind in ("medical_record", "visit", "allergy"):
-        _note_read(session, actor, patient, standing, kind, sources)
-    people |= {each.doctor_id for each in visits}
+    sources = tuple(filter(_says, found))
     entries = len(sources) + sum(
         _beyond(session, rows, most)
         for rows, some, most in (
@@ -91,22 +117,12 @@ def gather(
         )
         if len(some) == most
     )  # fmt: skip
-    table = _pseudonyms(session, cipher, patient, people)
-    return Gathered(patient, standing, sources, entries, table, age, patient.sex)
+    return Seen(sources, entries)
 
 
 def _beyond(session: Session, rows: Select[Any], most: int) -> int:
     """How many of these rows there are besides the first ``most``."""
     return (session.scalar(select(func.count()).select_from(rows.subquery())) or 0) - most
-
-
-def _who_treat(session: Session, patient_id: uuid.UUID) -> Iterable[uuid.UUID]:
-    """Whose names a text about the patient may have, also those who left the team or wrote long ago: of their names
-    alone, which never leave, so this reads nothing."""
-    authors = select(MedicalRecord.author_id).where(MedicalRecord.patient_id == patient_id)
-    return session.scalars(
-        authors.union(select(CareTeamMember.user_id).where(CareTeamMember.patient_id == patient_id))
-    ).all()
 
 
 def sees_contents(session: Session, actor: Actor, patient_id: uuid.UUID) -> bool:
@@ -193,14 +209,14 @@ def _note_read(
         )  # fmt: skip
 
 
-def _pseudonyms(
-    session: Session, cipher: FieldCipher, patient: Patient, people: Iterable[uuid.UUID | None]
-) -> Pseudonyms:
-    """A table that knows who and what must not leave, whether or not the asker sees it."""
+def _pseudonyms(session: Session, cipher: FieldCipher, patient: Patient) -> Pseudonyms:
+    """A table that knows who and what must not leave, whether or not the asker sees it: of the clinic everybody who
+    works there or did, since a text may name anybody. Of their names alone, so this reads nothing."""
     table = Pseudonyms()
-    table.known("person", patient.full_name, patient.social_name)
+    table.known("person", patient.social_name, patient.full_name)  # the first is what they are called
     table.known("person", patient.mother_name)
-    staff = session.scalars(select(User.full_name).where(User.id.in_([each for each in people if each is not None])))
+    works_here = User.patient_id.is_(None) & (User.id != IMPORT_USER_ID)
+    staff = session.scalars(select(User.full_name).where(works_here).order_by(User.id))
     for name in staff:
         table.known("person", name)
     for kind in DOCUMENTS:

@@ -9,29 +9,20 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from models import AiRequest, Allergy, MedicalRecord, Patient, Visit
-from services.access import Standing, find_patient
+from models import AiRequest, Patient, Visit
+from services.access import Standing
 from services.actor import Actor
-from services.ai_gather import (
-    ALLERGY_FIELDS,
-    RECORD_FIELDS,
-    VISIT_FIELDS,
-    record_mask_of,
-    restricted_visits,
-    visible_fields,
-    visit_mask_of,
-)
+from services.ai_gather import visible_fields
 from services.ai_prompts.checked import shown
 from services.ai_prompts.so_far import codes_so_far, words_so_far
 from services.ai_question import Question, open_question
-from services.ai_refusal import require_no_refusal
+from services.ai_visible import NO_REQUEST, require_visible
 from services.audit_event import Event, record
 from services.cid10_warnings import Oddity, code_warnings
 from services.errors import NotFound, ServiceError
@@ -39,9 +30,6 @@ from services.field_encryption import FieldCipher
 from services.masking import mask_for
 from services.permissions import Permission
 from services.record_fields import time_text
-
-NO_REQUEST = "There is no such question: it is somebody else's, or too long ago."
-OVER = "Your access to this patient's record is not what it was when you asked. Ask again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +63,8 @@ class Shown:
     entries: int  # how many there were to be read; 0 where that is not known (any more)
     hidden: str | None
     failure: str | None
+    waits_for: str | None  # of a WAITING one that a worker tried: "AWAY" or "TAKEN", what the model is
+    fallback_reason: str | None  # why rules answered in the model's place
     is_stale: bool
     verdict: str | None
     led_to_id: uuid.UUID | None
@@ -93,7 +83,7 @@ def show_request(session: Session, actor: Actor, cipher: FieldCipher, request_id
     hidden: str | None = None
     is_stale, standing = False, None
     try:
-        is_stale, standing = _require_visible(session, actor, row)
+        is_stale, standing = require_visible(session, actor, row)
     except ServiceError as error:
         hidden = error.detail
     answer: dict[str, Any] | None = None
@@ -114,13 +104,14 @@ def show_request(session: Session, actor: Actor, cipher: FieldCipher, request_id
     return Shown(
         id=row.id, use=row.use, patient_id=row.patient_id, visit_id=row.visit_id, state=row.state,
         ahead=_ahead(session, row), asked_at=time_text(row.created_at),
-        so_far=() if question is None else tuple(question.pseudonyms.put_back(words) for words in words_so_far(raw)),
+        so_far=() if question is None else tuple(map(question.put_back, words_so_far(raw, question.inputs))),
         codes_so_far=() if question is None else tuple(_codes_so_far(raw, question)),
         asked=None if question is None else _asked(question), answer=answer,
         code_warnings={} if standing is None else _code_warnings(session, row, standing, answer),
         visit_priority=None if answer is None else _visit_priority(session, row),
         sources={each["ref"]: each for each in row.inputs},
         entries=0 if question is None else question.inputs.entries, hidden=hidden, failure=row.failure,
+        waits_for=_waits_for(row), fallback_reason=row.fallback_reason,
         is_stale=is_stale, verdict=row.verdict, led_to_id=row.led_to_id, engine=row.engine, model=row.model,
         model_digest=row.model_digest, seconds=None if row.duration_ms is None else row.duration_ms / 1000,
         removed=row.removed or 0, prompt_version=row.prompt_version,
@@ -149,7 +140,7 @@ def use_and_patient(session: Session, actor: Actor, request_id: uuid.UUID) -> tu
 
 def require_shown(session: Session, actor: Actor, row: AiRequest) -> None:
     """Before anything is made of an answer. Raises NotFound, Gone, Conflict where it may not be seen any more."""
-    _require_visible(session, actor, row)
+    require_visible(session, actor, row)
     if row.answer_cipher is None:
         raise NotFound(NO_REQUEST)
 
@@ -178,73 +169,13 @@ def newest_request(session: Session, actor: Actor, patient_id: uuid.UUID, use: s
     )  # fmt: skip
 
 
-def _require_visible(session: Session, actor: Actor, row: AiRequest) -> tuple[bool, Standing]:
-    """Whether it is old, and how the actor stands to the patient. Raises Forbidden, NotFound, Gone and Conflict (the
-    patient refused) where it may not be seen now."""
-    _, standing = find_patient(session, actor, row.patient_id)
-    require_no_refusal(session, row.patient_id)
-    if row.expires_at <= datetime.now(UTC):
-        raise NotFound(NO_REQUEST)
-    now = _sources_now(session, actor, standing, row)
-    for given in row.inputs:
-        if not set(given["fields"]) <= set(now.get(given["id"], Now([], None)).fields):
-            raise NotFound(OVER)
-    is_changed = any(now[given["id"]].version != given["version"] for given in row.inputs)
-    return is_changed or _has_more(session, row), standing
-
-
-@dataclass(frozen=True, slots=True)
-class Now:
-    """One source today: the fields that this actor sees of it in the clear, and its version."""
-
-    fields: list[str]
-    version: int | None
-
-
-def _sources_now(session: Session, actor: Actor, standing: Standing, row: AiRequest) -> dict[str, Now]:
-    """Id → what is there now, of all that is there still."""
-    ids: dict[str, list[uuid.UUID]] = {kind: [] for kind in ("record", "visit", "allergy")}
-    for given in row.inputs:
-        ids[given["kind"]].append(uuid.UUID(given["id"]))
-    records = select(MedicalRecord).where(MedicalRecord.id.in_(ids["record"]), MedicalRecord.deleted_at.is_(None))
-    found = {
-        str(each.id): Now(visible_fields(record_mask_of(each, actor, standing), RECORD_FIELDS), each.version)
-        for each in session.scalars(records)
-    }
-    restricted = restricted_visits(session, ids["visit"])
-    for visit in session.scalars(select(Visit).where(Visit.id.in_(ids["visit"]))):
-        mask = visit_mask_of(visit, standing, is_restricted=visit.id in restricted)
-        found[str(visit.id)] = Now(visible_fields(mask, VISIT_FIELDS), visit.version)
-    allergy_fields = visible_fields(mask_for("allergy", standing.relation), ALLERGY_FIELDS)
-    for allergy_id in session.scalars(select(Allergy.id).where(Allergy.id.in_(ids["allergy"]))):
-        found[str(allergy_id)] = Now(allergy_fields, None)
-    return found
-
-
-def _has_more(session: Session, row: AiRequest) -> bool:
-    """Whether a record, an allergy or a visit was written since it was asked. What was asked of one text alone is about
-    that text."""
-    if row.use == "CID10":
-        return False
-    records = select(MedicalRecord.id).where(
-        MedicalRecord.patient_id == row.patient_id, MedicalRecord.created_at > row.created_at,
-        MedicalRecord.deleted_at.is_(None),
-    )  # fmt: skip
-    if row.led_to_id is not None:
-        records = records.where(MedicalRecord.id != row.led_to_id)
-    allergies = select(Allergy.id).where(Allergy.patient_id == row.patient_id, Allergy.created_at > row.created_at)
-    visits = select(Visit.id).where(Visit.patient_id == row.patient_id, Visit.arrived_at > row.created_at)
-    return bool(session.scalar(select(records.exists() | allergies.exists() | visits.exists())))
-
-
 def _opened(cipher: FieldCipher, row: AiRequest, sealed: bytes, question: Question) -> dict[str, Any]:
-    return shown(orjson.loads(cipher.decrypt_bytes(sealed, row.id)), question.pseudonyms)
+    return shown(orjson.loads(cipher.decrypt_bytes(sealed, row.id)), question.put_back)
 
 
 def _asked(question: Question) -> Asked:
-    put_back = question.pseudonyms.put_back
-    signs = {name: put_back(value) for name, value in question.inputs.vital_signs.items()}
-    return Asked(put_back(question.inputs.text or ""), signs)
+    signs = {name: question.put_back(value) for name, value in question.inputs.vital_signs.items()}
+    return Asked(question.put_back(question.inputs.text or ""), signs)
 
 
 def _code_warnings(
@@ -268,8 +199,8 @@ def _visit_priority(session: Session, row: AiRequest) -> str | None:
 
 
 def _codes_so_far(raw: str, question: Question) -> Iterator[dict[str, str]]:
-    for each in codes_so_far(raw, question.inputs.candidates):
-        yield each | {"because": question.pseudonyms.put_back(each["because"])}
+    for each in codes_so_far(raw, question.inputs):
+        yield each | {"because": question.put_back(each["because"])}
 
 
 def _note_shown(session: Session, actor: Actor, row: AiRequest, standing: Standing) -> None:
@@ -279,6 +210,12 @@ def _note_shown(session: Session, actor: Actor, row: AiRequest, standing: Standi
         Event("ai.read", "ai_request", row.id, entity_ids=ids or None, patient_id=row.patient_id,
               basis=standing.basis(), basis_id=standing.grant_id),
     )  # fmt: skip
+
+
+def _waits_for(row: AiRequest) -> str | None:
+    if row.state != "WAITING":
+        return None
+    return "AWAY" if row.started_at is not None else "TAKEN" if row.taken_at is not None else None
 
 
 def _ahead(session: Session, row: AiRequest) -> int:

@@ -6,6 +6,7 @@ import base64
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import orjson
 from pydantic import BaseModel
@@ -15,6 +16,7 @@ from services.ai_prompts import cid10, priority, summary
 from services.ai_prompts.checked import Checked
 from services.ai_prompts.inputs import Inputs, from_json, prepared, to_json
 from services.field_encryption import FieldCipher
+from services.pseudonym_tokens import Token, tokens_in
 from services.pseudonyms import Pseudonyms
 
 
@@ -35,7 +37,7 @@ USES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Question:
     """``inputs`` as a model reads them (prepared) and ``prompt`` hold no identifier; ``pseudonyms`` holds them all, and
     never leaves."""
@@ -43,6 +45,16 @@ class Question:
     inputs: Inputs
     pseudonyms: Pseudonyms
     prompt: Prompt
+
+    @cached_property
+    def told(self) -> frozenset[Token]:
+        """The pseudonyms that the model was sent."""
+        return tokens_in(self.prompt.content)
+
+    def put_back(self, text: str) -> str:
+        """``text`` with what its pseudonyms stand for, of those that were sent: they come of what the asker saw. The
+        table has the patient's documents besides, so that they are found wherever they stand, whoever asks."""
+        return self.pseudonyms.put_back(text, self.told)
 
 
 def make_question(inputs: Inputs, pseudonyms: Pseudonyms) -> Question:

@@ -7,7 +7,7 @@ art. 18 and 20; CFM 2.454/2026: the patient is told and may refuse.)
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -24,12 +24,26 @@ from services.permissions import Permission
 from services.record_fields import time_text
 
 REFUSED = "This patient wants no AI used on their record."
+REFUSED_SINCE = "The patient has refused AI since you asked, and allowed it again. Ask again."
 
 
-def require_no_refusal(session: Session, patient_id: uuid.UUID) -> None:
-    """Raises Conflict where the patient refused."""
+def refused_since(request: str) -> str:
+    """SQL boolean: the patient of the row ``request`` of ai_requests refused at some moment since it was asked. Who
+    allows it again does so for what is asked from then on."""
+    return (
+        f"EXISTS (SELECT FROM ai_refusals r WHERE r.patient_id = {request}.patient_id"
+        f" AND (r.ended_at IS NULL OR r.ended_at > {request}.created_at))"
+    )
+
+
+def require_no_refusal(session: Session, patient_id: uuid.UUID, *, since: datetime | None = None) -> None:
+    """Raises Conflict where the patient refuses, or did at some moment ``since`` then."""
     if standing_refusal(session, patient_id) is not None:
         raise Conflict(REFUSED)
+    if since is not None:
+        ended = select(AiRefusal.id).where(AiRefusal.patient_id == patient_id, AiRefusal.ended_at > since)
+        if session.scalar(ended.limit(1)) is not None:
+            raise Conflict(REFUSED_SINCE)
 
 
 def standing_refusal(session: Session, patient_id: uuid.UUID) -> dict[str, Any] | None:
@@ -47,7 +61,9 @@ def refuse_ai(session: Session, actor: Actor, patient_id: uuid.UUID) -> None:
     if session.scalar(noted.on_conflict_do_nothing().returning(AiRefusal.id)) is None:
         return
     record(session, actor, Event("ai.refuse", "patient", patient_id, patient_id=patient_id))
-    if actor.role is not Role.PATIENT:  # who may not touch others' questions: nothing of them is shown from now on
+    # A patient may not touch others' questions: nothing of them is shown or answered from now on, and the clean-up
+    # empties them.
+    if actor.role is not Role.PATIENT:
         take_back(session, patient_id)
 
 
@@ -72,7 +88,7 @@ def allow_ai(session: Session, actor: Actor, patient_id: uuid.UUID) -> None:
         select(AiRefusal).where(AiRefusal.patient_id == patient_id, AiRefusal.ended_at.is_(None)).with_for_update()
     ).one_or_none()
     if row is not None:
-        row.ended_at, row.ended_by = datetime.now(UTC), actor.user_id
+        row.ended_at, row.ended_by = func.now(), actor.user_id  # by the clock that questions have
         record(session, actor, Event("ai.allow", "patient", patient_id, patient_id=patient_id))
         session.flush()
 

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, func, select, text, true, update
+from sqlalchemy import Boolean, ColumnElement, func, literal_column, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -27,6 +27,7 @@ from services.actor import Actor
 from services.ai_gather import Gathered, diagnosis_of, gather, sees_contents
 from services.ai_prompts.inputs import TEXT_MAX, Inputs, Source
 from services.ai_question import make_question, seal_question
+from services.ai_refusal import refused_since
 from services.audit_event import Event, record
 from services.cid10_search import search
 from services.errors import Conflict, Forbidden, Invalid, NotFound, QuotaExceeded
@@ -42,6 +43,7 @@ CANDIDATES = 20
 # Who waits in front of a patient goes before who reads at leisure.
 RANKS = {"PRIORITY": 20, "CID10": 10, "SUMMARY": 0}
 LOCK = text(f"SELECT pg_advisory_xact_lock({AI_QUOTA})")
+REFUSED_SINCE: ColumnElement[bool] = literal_column(refused_since("ai_requests"), Boolean)
 NOTHING_SHOWN = (
     "Diagnosis, treatment and notes are hidden from you, so there is nothing that you could have summed up."
 )
@@ -156,7 +158,8 @@ def _ask(
     statement = insert(AiRequest).values(
         id=row_id, use=inputs.use, patient_id=found.patient.id, visit_id=visit_id, requested_by=actor.user_id,
         acting_role=actor.role.value, rank=RANKS[inputs.use], content_hash=digest, inputs=_kept(sources),
-        prompt_version=question.prompt.version, question_cipher=seal_question(cipher, row_id, question),
+        visible=found.visible, prompt_version=question.prompt.version,
+        question_cipher=seal_question(cipher, row_id, question),
         expires_at=datetime.now(UTC) + timedelta(hours=settings.ai_ttl_hours),
     )  # fmt: skip
     session.execute(statement)
@@ -193,26 +196,28 @@ def _digest(
 def _same(session: Session, actor: Actor, digest: bytes) -> uuid.UUID | None:
     """The same question of this person, while it is at work or its answer stands. After a verdict it is asked anew."""
     session.execute(LOCK)  # two presses of one button are one question
-    _give_up_expired(session, actor, digest)
+    _give_up(session, actor, digest)
     return session.scalar(
         select(AiRequest.id)
         .where(
             AiRequest.requested_by == actor.user_id, AiRequest.content_hash == digest,
             AiRequest.state.in_(("WAITING", "RUNNING", "DONE")), AiRequest.expires_at > func.now(),
-            AiRequest.verdict.is_(None),
+            AiRequest.verdict.is_(None), ~REFUSED_SINCE,
         )
         .order_by(AiRequest.created_at.desc())
         .limit(1)
     )  # fmt: skip
 
 
-def _give_up_expired(session: Session, actor: Actor, digest: bytes) -> None:
-    """One that waited until its texts expired, with no worker there, is not answered any more and makes room."""
+def _give_up(session: Session, actor: Actor, digest: bytes) -> None:
+    """One that waited until its texts expired, with no worker there, or whose patient refused meanwhile, is not
+    answered any more and makes room."""
     session.execute(
         update(AiRequest)
         .where(
             AiRequest.requested_by == actor.user_id, AiRequest.content_hash == digest,
-            AiRequest.state.in_(("WAITING", "RUNNING")), AiRequest.expires_at <= func.now(),
+            AiRequest.state.in_(("WAITING", "RUNNING")),
+            (AiRequest.expires_at <= func.now()) | REFUSED_SINCE,
         )
         .values(
             state="CANCELLED", cancelled_at=func.now(), finished_at=func.now(), question_cipher=None,

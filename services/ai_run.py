@@ -31,15 +31,20 @@ from integrations.language_model import (
     ModelTaken,
 )
 from models.engine import Databases
-from observability.metrics import AI_QUESTIONS, AI_SECONDS, AI_SOURCE, AI_TOKENS, AI_USE
+from observability.metrics import AI_FALLBACKS, AI_QUESTIONS, AI_SECONDS, AI_SOURCE, AI_TOKENS, AI_USE
 from services.ai_prompts.rules import RULES
 from services.ai_question import USES, Question, open_question
+from services.ai_refusal import refused_since
 from services.field_encryption import FieldCipher
 
 SHOW_SECONDS = 0.25  # between two looks at what has come so far
 BEAT_SECONDS = 5.0
 LOST_SECONDS = 30  # without a sign of its worker
 WAITS_FOR_MODEL = 60.0  # seconds after a worker first found it away; then rules answer
+# Seconds that a question waits while the model answers others of this clinic's machines (another worker's question, or
+# `sigilo ai evaluate`); then rules answer. Somebody waits for it, and it is tried again every TURN_SECONDS.
+WAITS_FOR_TURN = 120.0
+TURN_SECONDS = 1.0
 MOST_ATTEMPTS = 5  # also of those whose worker died
 DIED, KEY_GONE = "DIED", "KEY_GONE"  # why a question failed; templates/ai/words.html has the sentences
 
@@ -58,14 +63,14 @@ CLAIM = text(f"""
         ORDER BY rank DESC, created_at LIMIT 1 FOR UPDATE SKIP LOCKED
     )
     RETURNING a.id, a.use, a.question_cipher, a.attempts, extract(epoch FROM now() - a.started_at)::float8 AS age,
-        EXISTS (SELECT FROM ai_refusals r WHERE r.patient_id = a.patient_id AND r.ended_at IS NULL) AS is_refused
+        coalesce(extract(epoch FROM now() - a.taken_at), 0)::float8 AS taken_for,
+        a.expires_at <= now() OR {refused_since("a")} AS is_unwanted
 """)
 # Only what is still ours: another may have taken it for lost, or nobody wants it any more.
 OURS = "id = :id AND state = 'RUNNING' AND attempts = :attempts"
 NOT_WANTED = f"""
     SELECT NOT EXISTS (SELECT FROM ai_requests WHERE {OURS} AND cancelled_at IS NULL)
-        OR EXISTS (SELECT FROM ai_requests a JOIN ai_refusals r USING (patient_id)
-            WHERE a.id = :id AND r.ended_at IS NULL)
+        OR EXISTS (SELECT FROM ai_requests a WHERE a.id = :id AND {refused_since("a")})
 """
 
 log = structlog.get_logger()
@@ -78,6 +83,7 @@ class Claimed:
     sealed: bytes | None
     attempts: int
     age: float  # seconds since a worker first took it up; a wait in the queue says nothing about the model
+    taken_for: float  # seconds since one found the model answering others; 0: it did not
 
 
 def run_next(databases: Databases, cipher: FieldCipher, model: LanguageModel | None) -> bool:
@@ -86,8 +92,8 @@ def run_next(databases: Databases, cipher: FieldCipher, model: LanguageModel | N
         row = session.execute(CLAIM).one_or_none()
     if row is None:
         return False
-    claimed = Claimed(row.id, row.use, row.question_cipher, row.attempts, row.age)
-    if claimed.sealed is None or row.is_refused:
+    claimed = Claimed(row.id, row.use, row.question_cipher, row.attempts, row.age, row.taken_for)
+    if claimed.sealed is None or row.is_unwanted:
         _end(databases, claimed, state="CANCELLED")
     elif claimed.attempts > MOST_ATTEMPTS:
         _end(databases, claimed, state="FAILED", failure=DIED)
@@ -110,15 +116,24 @@ def _answer(
     except AnswerCancelled:
         _end(databases, claimed, state="CANCELLED")
     except ModelTaken as error:
-        _put_back(databases, claimed, error.retry_after, starts_anew=True)
+        if claimed.taken_for < WAITS_FOR_TURN:
+            _put_back(databases, claimed, TURN_SECONDS, is_taken=True)
+        else:
+            _fall_back(databases, cipher, claimed, question, error)
     except LanguageModelError as error:
         if error.is_passing and claimed.age < WAITS_FOR_MODEL:
             _put_back(databases, claimed, error.retry_after if isinstance(error, ModelBusy) else 5.0)
         else:
-            log.warning("answered by rules", use=claimed.use, reason=error.code)
-            _keep(databases, cipher, claimed, question, _by_rules(question), because=error.code)
+            _fall_back(databases, cipher, claimed, question, error)
     else:
         _keep(databases, cipher, claimed, question, answer)
+
+
+def _fall_back(
+    databases: Databases, cipher: FieldCipher, claimed: Claimed, question: Question, error: LanguageModelError
+) -> None:
+    log.warning("answered by rules", use=claimed.use, reason=error.code)
+    _keep(databases, cipher, claimed, question, _by_rules(question), because=error.code)
 
 
 def _asked(model: LanguageModel | None, question: Question, watch: Watch) -> Answer:
@@ -186,7 +201,7 @@ def _keep(
 ) -> None:
     """The answer, checked against what it may rest on; its pseudonyms are put back only for whoever may see it."""
     checked = USES[claimed.use].check(question.inputs, answer.value)
-    payload = orjson.dumps({**checked.payload, "because": because})
+    payload = orjson.dumps(checked.payload)
     seconds = answer.first_text_seconds
     is_kept = _end(
         databases, claimed, state="DONE", answer_cipher=cipher.encrypt_bytes(payload, claimed.id),
@@ -194,21 +209,25 @@ def _keep(
         parameters=orjson.dumps(dict(answer.info.parameters)).decode(), prompt_tokens=answer.prompt_tokens,
         answer_tokens=answer.answer_tokens, first_text_ms=None if seconds is None else round(seconds * 1000),
         duration_ms=round(answer.seconds * 1000), removed=checked.removed, is_repaired=answer.is_repaired,
+        fallback_reason=because,
     )  # fmt: skip
     AI_TOKENS.labels("prompt").inc(answer.prompt_tokens or 0)
     AI_TOKENS.labels("answer").inc(answer.answer_tokens or 0)
+    if is_kept and because is not None:
+        AI_FALLBACKS.labels(AI_USE[claimed.use], because.lower()).inc()
     if is_kept:
         AI_SECONDS.labels(AI_USE[claimed.use], AI_SOURCE[answer.info.engine]).observe(answer.seconds)
 
 
-def _put_back(databases: Databases, claimed: Claimed, seconds: float, *, starts_anew: bool = False) -> None:
-    """Into the queue, at its old place, for later; waiting for a model is no attempt. ``starts_anew``: nor does it
+def _put_back(databases: Databases, claimed: Claimed, seconds: float, *, is_taken: bool = False) -> None:
+    """Into the queue, at its old place, for later; waiting for a model is no attempt. ``is_taken``: nor does it
     count as a model that is away."""
-    anew = ", started_at = NULL" if starts_anew else ""
+    taken = ", started_at = NULL, taken_at = coalesce(taken_at, now())" if is_taken else ""
     with databases.session(Principal.WORKER) as session:
         _set(
             session, claimed,
-            f"state = 'WAITING', attempts = attempts - 1, next_attempt_at = now() + make_interval(secs => :wait){anew}",
+            "state = 'WAITING', attempts = attempts - 1,"
+            f" next_attempt_at = now() + make_interval(secs => :wait){taken}",
             wait=seconds,
         )  # fmt: skip
 

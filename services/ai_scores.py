@@ -18,6 +18,7 @@ class Score:
     repaired: int = 0  # of these at the second attempt
     errors: dict[str, int] = field(default_factory=dict)  # code of an error → how often
     leaks: int = 0  # identifiers found in outgoing texts
+    strangers: int = 0  # pseudonyms in answers that were never given out
     shown: int = 0  # sentences and reasons that cite what was given and say what it says
     removed: int = 0  # and those that don't, with links and markup
     facts: int = 0
@@ -48,6 +49,7 @@ class Score:
 
     def as_json(self) -> dict[str, Any]:
         named = {"name": self.name, "digest": self.digest, "pseudonymLeaks": self.leaks}
+        named["pseudonymsInvented"] = self.strangers
         return named | self.shares() | {"counts": asdict(self)}
 
 
@@ -68,6 +70,7 @@ def as_table(scores: Sequence[Score]) -> str:
     names = [score.name for score in scores]
     rows = [(title, [_percent(score.shares()[name]) for score in scores]) for name, title in ROWS.items()]
     rows.append(("identifiers in outgoing texts", [str(score.leaks) for score in scores]))
+    rows.append(("pseudonyms never given out", [str(score.strangers) for score in scores]))
     rows.append(("seconds for an answer", [_seconds(score.shares()["secondsPerAnswer"]) for score in scores]))
     width = max(len(title) for title, _ in rows)
     columns = [max(len(name), 8) for name in names]

@@ -15,9 +15,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models import AiRequest, MedicalRecord
+from models.record import CLINICAL_TEXT_MAX
 from models.user import Role
 from observability.metrics import AI_USE, AI_VERDICTS
 from services.actor import Actor
+from services.ai_gather import restricted_visits
 from services.ai_get import opened_answer, own_request, require_shown
 from services.audit_event import Event, record
 from services.errors import Conflict, Invalid, NotFound
@@ -57,7 +59,8 @@ def accept_summary(
     session: Session, actor: Actor, cipher: FieldCipher, request_id: uuid.UUID, edited: str
 ) -> uuid.UUID:
     """Write the summary, as the actor left it, into a new record of theirs; gives its id. Raises Forbidden, NotFound,
-    Conflict, Invalid (no text), and whatever ``create_record`` does."""
+    Conflict, Gone, Invalid (no text, or too long with the line of the chart below it), and what ``create_record``
+    does."""
     row = _to_settle(session, actor, request_id)
     if row.use != "SUMMARY":
         raise NotFound("This is no summary.")
@@ -65,10 +68,13 @@ def accept_summary(
     stated = edited.strip()
     if not stated:
         raise Invalid.at("/text", "write what is to stand in the record")
+    noted = f"{stated}\n\n{chart_note(row)}"
+    if len(noted) > CLINICAL_TEXT_MAX:
+        raise Invalid.at("/text", "shorten it a little: the record also has to say that AI helped")
     verdict: Verdict = "ACCEPTED" if _same(stated, summary_text(cipher, row)) else "EDITED"
     # Nurses' own records are triage notes.
     kind = "TRIAGE" if actor.role is Role.NURSE else "CONSULTATION"
-    content: dict[str, Any] = {"kind": kind, "title": SUMMARY_TITLE, "notes": f"{stated}\n\n{chart_note(row)}"}
+    content: dict[str, Any] = {"kind": kind, "title": SUMMARY_TITLE, "notes": noted}
     if rests_on_restricted(session, row):
         content["restricted"] = True
     written = create_record(session, actor, cipher, NewRecord(row.patient_id, content, visit_id=row.visit_id))
@@ -77,10 +83,13 @@ def accept_summary(
 
 
 def rests_on_restricted(session: Session, row: AiRequest) -> bool:
-    """Whether it was told of a restricted record: then what is written with it is kept as close."""
-    ids = [uuid.UUID(each["id"]) for each in row.inputs if each["kind"] == "record"]
-    found = select(MedicalRecord.id).where(MedicalRecord.id.in_(ids), MedicalRecord.restricted)
-    return session.scalar(found.limit(1)) is not None
+    """Whether it was told of a restricted record, or why somebody came of whose visit one was written: then what is
+    written with it is kept as close."""
+    ids: dict[str, list[uuid.UUID]] = {"record": [], "visit": [], "allergy": []}
+    for each in row.inputs:
+        ids[each["kind"]].append(uuid.UUID(each["id"]))
+    found = select(MedicalRecord.id).where(MedicalRecord.id.in_(ids["record"]), MedicalRecord.restricted)
+    return session.scalar(found.limit(1)) is not None or bool(restricted_visits(session, ids["visit"]))
 
 
 def summary_text(cipher: FieldCipher, row: AiRequest) -> str:

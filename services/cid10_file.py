@@ -30,6 +30,9 @@ ALLOWED = {"CLASSIF": ("", "+", "*"), "RESTRSEXO": ("", "F", "M"), "CAUSAOBITO":
 LONGEST = {"DESCRICAO": DESCRIPTION_MAX, "DESCRABREV": 100, "REFER": 200, "EXCLUIDOS": 200}
 SEXES = {"F": "FEMALE", "M": "MALE"}
 FILE_MAX = 16 << 20  # bytes; the real ones have 1.2 MB
+# Rows of the release of 2008, DATASUS's last one; and the share from which on a table is meant to be that one.
+WHOLE = {CATEGORIES: 2045, SUBCATEGORIES: 12_451}
+NEARLY = 0.9
 SHOWN = 10  # flaws that are spelled out; more are counted
 LINE_MAX = 2000  # characters; the longest real one has some 400
 NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\N{REPLACEMENT CHARACTER}]")
@@ -44,6 +47,20 @@ class Table:
     categories: int
     subcategories: int
     sha256: bytes
+
+    @property
+    def other_counts(self) -> str | None:
+        """How many rows it has where these are not as many as DATASUS gives: inside a category nothing else tells that
+        a row is missing."""
+        rows = {CATEGORIES: self.categories, SUBCATEGORIES: self.subcategories}
+        if rows == WHOLE:
+            return None
+        return " and ".join(f"{name} has {rows[name]} rows, not {WHOLE[name]}" for name in WHOLE)
+
+    @property
+    def is_nearly_whole(self) -> bool:
+        """Whether it is DATASUS's but for some rows, and no part of it that somebody chose."""
+        return self.other_counts is not None and self.subcategories >= NEARLY * WHOLE[SUBCATEGORIES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,16 +184,20 @@ def _wrong_cell(column: str, cell: str) -> str | None:
 
 
 def _check_whole(categories: list[_Row], subcategories: list[_Row], flaws: list[Flaw]) -> None:
-    """Half a table is no table: each file tells where the other one was cut between two lines."""
+    """Half a table is no table: each file tells where the other one was cut between two lines, or lost some. A category
+    that is not subdivided stands among the subcategories itself."""
     known = {row.code for row in categories}
     flaws += [
         Flaw(f"{SUBCATEGORIES}, line {row.line}", f"its category {row.code[:3]} is not in {CATEGORIES}")
         for row in subcategories
         if row.code[:3] not in known
     ]
-    last = max(known)
-    if not flaws and max(row.code for row in subcategories)[:3] != last:
-        flaws.append(Flaw(SUBCATEGORIES, f"ends before {last}, the last category: the file is cut"))
+    told = {row.code[:3] for row in subcategories}
+    flaws += [
+        Flaw(f"{CATEGORIES}, line {row.line}", f"{row.code} has no row in {SUBCATEGORIES}, which is cut or has a hole")
+        for row in categories
+        if row.code not in told
+    ]
 
 
 def _codes(categories: list[_Row], subcategories: list[_Row]) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from models.import_job import PARTS_AT_ONCE
+from services.ai_refusal import refused_since
 
 BATCH = 500
 # What is left of a lock's 100 ms is for noticing, and for the way to the server and back.
@@ -79,8 +80,7 @@ RULES = (
     # goes when it has noticed. What waits without a text is ended by the worker that takes it.
     Rule(
         "ai_requests",
-        "t.state <> 'RUNNING' AND (t.expires_at < now() - :keep OR EXISTS ("
-        "SELECT FROM ai_refusals r WHERE r.patient_id = t.patient_id AND r.ended_at IS NULL))",
+        f"t.state <> 'RUNNING' AND (t.expires_at < now() - :keep OR {refused_since('t')})",
         NOW,
         batch=50,  # of a few dozen kilobytes each
         forgets=("question_cipher", "partial_cipher", "answer_cipher"),

@@ -47,6 +47,10 @@ _NUMBER = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
 _DAY = rf"(?:\d{{1,2}}(?:[oa]\b)?|(?:{_NUMBER})(?:\s+e\s+(?:{_NUMBER}))?)"
 _YEAR_WORDS = rf"(?:dois\s+mil|mil\s+novecentos)(?:\s+e\s+(?:{_NUMBER}))*"
 _UNIT = r"(?!\s?(?:mg|mcg|ml|ui|g|cp|gotas|mmhg|%|comp)\b)"
+_BIRTH = (
+    r"\b(?:nascid[oa]s?|nasc|nascimento|nasceu|d\.?n|aniversario)\b[\s:.\-]{0,4}"
+    r"(?:(?:em|a|no dia|dia|de|e)\b[\s:]{0,3})?"
+)
 _BEFORE = r"(?<![a-z0-9])"
 
 PATTERNS = (
@@ -72,9 +76,15 @@ PATTERNS = (
     re.compile(rf"{_BEFORE}(?P<day>{_DAY})\s*(?:\s+de\s+|[-/]\s*|\s)\s*(?P<month>{_FULL})\b"),
     re.compile(rf"{_BEFORE}(?P<day>{_DAY})\s*(?:\s+de\s+|[-/])\s*(?P<month>{_MONTH})\b"),
     re.compile(
-        r"\b(?:dias?|em|ate|desde|data|e)\s+(?P<date>(?P<day>[0-3]\d)/(?P<month>0[1-9]|1[0-2]))"
-        r"(?![\d/]|\s?(?:h|hs|horas|mmhg)\b)"
+        r"\b(?:dias?|em|ate|desde|data|e)\s+(?P<date>(?P<day>[0-3]\d)[/-](?P<month>0[1-9]|1[0-2]))"
+        r"(?![\d/-]|\s?(?:h|hs|horas?|mmhg|min|minutos?|dias?|semanas?|meses|anos|x|vezes|mg|ml|gotas)\b)"
     ),
+    # Of a birth, however short: "nascida em 14-03", "DN 140357".
+    re.compile(
+        rf"{_BIRTH}(?P<date>(?P<day>[0-3]?\d)[-/. ](?P<month>0?[1-9]|1[0-2])"
+        r"(?:[-/. ](?P<year>\d{4}|\d{2}))?)(?![\d/])"
+    ),
+    re.compile(rf"{_BIRTH}(?P<date>(?P<day>[0-3]\d)(?P<month>0[1-9]|1[0-2])(?P<year>\d{{4}}|\d{{2}}))(?!\d)"),
 )
 
 

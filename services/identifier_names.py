@@ -2,7 +2,8 @@
 
 A name is found whole and in parts, in any case, with and without accents, with initials between its parts, and run
 together (``mariasilva``). A part that is an everyday word as well (Dores, Dias, Leite) is a name beside another part,
-after a title, or capitalised within a sentence. A document is found with any punctuation between its digits.
+after a title, or capitalised within a sentence; a first name of that kind (Rosa, Clara, Bento) wherever it is
+capitalised. A document is found with any punctuation between its digits.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from itertools import combinations
 
 from services.folded_text import FoldedText, folded
 from services.identifier_spans import Span, digits_of
-from services.pseudonym_words import ADDRESS_WORDS, COMMON_WORDS, PARTICLES, TITLES
+from services.pseudonym_words import ADDRESS_WORDS, COMMON_WORDS, COMPOUND, PARTICLES, PATIENT, TITLES
 
 WORD = re.compile(r"[^\W\d_]+")
 RUN_TOGETHER_MAX = 7  # parts of a name that are looked for in every selection, as user names have them
@@ -25,9 +26,11 @@ GAP = re.compile(r"[\s.,'’_\-]{0,4}")
 
 @dataclass(slots=True)
 class KnownNames:
-    """``whose``: part of a name → keys of those who bear it, in the order in which they were told."""
+    """``whose``: part of a name → keys of those who bear it, in the order in which they were told; ``firsts``: parts
+    that somebody is called by alone."""
 
     whose: dict[str, list[str]] = field(default_factory=dict)
+    firsts: set[str] = field(default_factory=set)
     run_together: dict[str, str] = field(default_factory=dict)
 
     def add(self, key: str, name: str) -> None:
@@ -37,6 +40,7 @@ class KnownNames:
                 bearers = self.whose.setdefault(word, [])
                 if key not in bearers:
                     bearers.append(key)
+        self.firsts.update(called_by(name))
         parts = [word for word in words if word not in PARTICLES][:RUN_TOGETHER_MAX]
         for together in (words, *(some for count in range(2, len(parts) + 1) for some in combinations(parts, count))):
             if len(together) > 1:
@@ -79,10 +83,12 @@ class KnownNames:
         parts = [word.group() for word in run if word.group() in self.whose]
         if len(parts) > 1 or any(len(part) >= STRONG_LETTERS and part not in COMMON_WORDS for part in parts):
             return True
-        if at and words[at - 1].group() in TITLES:
+        if at and words[at - 1].group() in TITLES | PATIENT:
             return True
         start, end = text.span(run[0].start(), run[0].end())
         written, before = text.original[start:end], text.original[:start].rstrip(" \t")
+        if written[:1].isupper() and self.firsts.intersection(parts):
+            return True
         # Capitalised where no sentence begins, in a text that is not all in capitals.
         return written[:1].isupper() and not written.isupper() and bool(before) and before[-1] not in SENTENCE_ENDS
 
@@ -93,6 +99,15 @@ class KnownNames:
             for key in self.whose.get(word.group(), ()):
                 counts[key] = counts.get(key, 0) + 1
         return max(counts, key=lambda key: counts[key])
+
+
+def called_by(name: str) -> list[str]:
+    """The parts (folded) of a full name that its bearer is called by alone: the first one, and of a compound one the
+    second too (Maria Clara)."""
+    words = WORD.findall(folded(name))
+    if words[:1] and words[0] in COMPOUND and len(words) > 2 and words[1] not in PARTICLES:
+        return words[:2]
+    return words[:1]
 
 
 def document_pattern(value: str) -> re.Pattern[str] | None:

@@ -14,7 +14,7 @@ from validate_docbr import CNS, CPF
 
 from services.folded_text import FoldedText
 from services.identifier_dates import dates_in
-from services.pseudonym_words import ADDRESSED, KIN, TITLES
+from services.pseudonym_words import ADDRESS_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,17 @@ PHONES = (
     ),
     re.compile(r"(?<![\d.,/])(?:9[ .]?\d{4}[-. ]\d{4}|9\d{8})(?!\d)"),
     re.compile(r"(?<![\d.,/])(?!(?:19|20)\d{2}\s?-\s?(?:19|20)\d{2}(?!\d))[2-5]\d{3}-\d{4}(?!\d|\s?(?:ui|mg|mcg|ml|g|cal|kcal)\b)"),
+    # A number of the fixed network in one.
+    re.compile(
+        r"(?<![\d.,/\-])[2-5]\d{7}(?!\d|[.,/\-]\d|\s?(?:ui|u|mg|mcg|ml|g|cal|kcal|copias|celulas|unidades|cel|/)\b)"
+    ),
     re.compile(r"(?<!\d)0[358]00[ .\-]?\d{3}[ .\-]?\d{3,4}(?!\d)"),
     re.compile(r"(?<![\d.,])(?:\+?1[ .\-])?\(?\d{3}\)?[-. ]\d{3}[-.]\d{4}(?!\d)"),  # abroad
     re.compile(r"\+\d{1,3}(?:[ .\-]?\(?\d{1,4}\)?){2,5}(?!\d)"),
 )
 CEP = re.compile(r"(?<![\d.,/])\d{2}\.?\d{3}-\d{3}(?!\d)")
 EMAIL = re.compile(r"(?<![a-z0-9._%+'\-])[a-z0-9._%+'\-]+\s?@\s?[a-z0-9\-]+(?:\.[a-z0-9\-]+)+")
+HANDLE = re.compile(r"(?<![\w.@])@[a-z0-9_][a-z0-9_.]{1,28}[a-z0-9_]")
 STREET = (
     r"\b(?:rua|r\.|avenida|av\b\.?|travessa|tv\.|alameda|al\.|estrada|rodovia|rod\.|praca|pca\.?|largo|viela|beco)\s+"
 )
@@ -79,14 +84,20 @@ STREETS = (
     re.compile(rf"{STREET}d[aeo]s?\s[^\d,.;\n]{{2,60}}?,?\s*(?:n[o.]?\.?\s*)?\d{{1,5}}\b"),
     re.compile(rf"{STREET}[^\d,.;\n]{{3,60}}(?:,\s*n[o.]*\.?|\sn[o.]+)\s*\d{{1,5}}\b"),
 )
+# Where somebody lives or comes from: the place capitalised.
+PLACES = (
+    re.compile(
+        r"\b(?:mora(?:ndo|va)?|resid(?:e|indo|ia|ente)|morador[a]?|domiciliad[oa]|procedente|proveniente|natural|nascid[oa])"
+        r"\s+(?:em|n[oa]s?|d[eoa]s?)\s+(?P<name>[^\W\d_])"
+    ),
+    re.compile(r"\b(?:bairro|cidade|municipio|distrito|povoado|comunidade)\s+(?:d[eoa]s?\s+)?(?P<name>[^\W\d_])"),
+)
+STATE = re.compile(r"\s*[-/(,]\s*[a-z]{2}\b\)?")
+PLACE_WORDS_MAX = 5
 BETWEEN = re.compile(r"\.?[ \t]+")
 CONNECTED = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
-NAMED = re.compile(
-    rf"\b(?P<title>{'|'.join(sorted((TITLES | KIN) - {'d'}, key=len, reverse=True))})\b(?:\s*\([ao]\))?\.?:?\s+"
-    r"(?:de nome\s+)?(?P<name>[^\W\d_])"
-)
 NAME_LINKS = frozenset({"da", "das", "de", "do", "dos", "e"})
-NAMES_MAX = 6
+STREET_WORDS_MAX = 6
 IN_CAPITALS_MAX = 2
 
 
@@ -103,8 +114,9 @@ def shaped_spans(text: FoldedText) -> Iterator[Span]:
         yield from (_span(text, "phone", match.span()) for match in pattern.finditer(text.folded))
     yield from (_span(text, "cep", match.span()) for match in CEP.finditer(text.folded))
     yield from (_span(text, "email", match.span()) for match in EMAIL.finditer(text.folded))
+    yield from (_span(text, "handle", match.span()) for match in HANDLE.finditer(text.folded))
     yield from _streets(text)
-    yield from _named(text)
+    yield from _places(text)
 
 
 def digits_of(text: str) -> str:
@@ -138,7 +150,7 @@ def _numbers(text: FoldedText) -> Iterator[Span]:
 def _streets(text: FoldedText) -> Iterator[Span]:
     capitalised, *numbered = STREETS
     for match in capitalised.finditer(text.folded):
-        end = _capitals(text, match.start("name"), NAMES_MAX)
+        end = capitals(text, match.start("name"), STREET_WORDS_MAX)
         if end is not None:
             rest = REST.match(text.folded, end)
             yield _span(text, "address", (match.start(), rest.end() if rest else end))
@@ -146,21 +158,19 @@ def _streets(text: FoldedText) -> Iterator[Span]:
         yield from (_span(text, "address", match.span()) for match in pattern.finditer(text.folded))
 
 
-def _named(text: FoldedText) -> Iterator[Span]:
-    """Somebody whom no table knows: capitalised words after a title or a word of kinship ("a filha Carla"). In a text
-    all in capitals a mother's illness looks like her name, so there only two words after a form of address count."""
-    for match in NAMED.finditer(text.folded):
-        first, last = text.span(*match.span("title"))
-        is_shouted = text.original[first:last].isupper() and last - first > 1
-        if is_shouted and match["title"] not in ADDRESSED:
-            continue
-        start = match.start("name")
-        end = _capitals(text, start, IN_CAPITALS_MAX if is_shouted else NAMES_MAX)
-        if end is not None:
-            yield Span(*text.span(start, end), "person", "".join(text.folded[start:end].split()))
+def _places(text: FoldedText) -> Iterator[Span]:
+    for pattern in PLACES:
+        for match in pattern.finditer(text.folded):
+            start = match.start("name")
+            first, last = text.span(*match.span())
+            is_shouted = text.original[first:last].isupper()
+            end = capitals(text, start, IN_CAPITALS_MAX if is_shouted else PLACE_WORDS_MAX)
+            if end is not None and text.folded[start:end] not in ADDRESS_WORDS:
+                state = STATE.match(text.folded, end)
+                yield _span(text, "address", (start, state.end() if state else end))
 
 
-def _capitals(text: FoldedText, start: int, words: int) -> int | None:
+def capitals(text: FoldedText, start: int, words: int) -> int | None:
     """Where the capitalised words that begin at ``start`` (of the folded text) end, ``words`` at most; None when there
     are none."""
     end = None

@@ -12,23 +12,40 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import date
 
-from services.pseudonym_words import COMMON_WORDS, MONTHS, PARTICLES
+from services.pseudonym_words import COMMON_WORDS, COMPOUND, MONTHS, PARTICLES
 
 ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 # A moved date in its mark: on some day another visit took place, and it says nothing of that one.
 MOVED = re.compile(r"\[DATA-\d+[A-Z]{0,2}: \d{4}-\d{2}(?:-\d{2})?\]")
+BESIDE = "(?:(?<=paciente )|(?<=pcte )|(?<=sra ))"
 DIGITS_MIN, LETTERS_MIN = 7, 8  # fewer in a row are found by chance
 
 
 def leaks(text: str, identifiers: Iterable[str]) -> list[str]:
     """Those of ``identifiers`` (names, numbers, e-mails, addresses, ISO dates) that ``text`` betrays, whole or by a
-    part of a name that is no everyday word; whatever their accents, case, punctuation and spacing, and whether the
-    text is plain or JSON. A year alone betrays no date."""
-    plain = _plain(MOVED.sub(" ", _unescaped(text)))
+    part of a name that is no everyday word, or by a first name that is one where it is capitalised or stands behind
+    "paciente"; whatever their accents, case, punctuation and spacing, and whether the text is plain or JSON. A year
+    alone betrays no date."""
+    seen = _seen(MOVED.sub(" ", _unescaped(text)))
+    plain = _plain(seen)
     words = re.findall(r"[^\W\d_]+", plain)
     run = "".join(re.findall(r"[^\W_]", plain))
     numbers = re.sub(r"(?<=\d)[\s.\-/()]{1,3}(?=\d)", "", plain)
-    return [each for each in identifiers if each.strip() and _betrays(each, plain, words, run, numbers)]
+    told = [each for each in identifiers if each.strip()]
+    return [each for each in told if _betrays(each, plain, words, run, numbers) or _calls(each, seen)]
+
+
+def _calls(identifier: str, seen: str) -> bool:
+    """Whether ``seen``, in its own case, calls somebody by a first name that is an everyday word too (Rosa)."""
+    if re.search(r"[\d,@]", identifier):
+        return False
+    parts = re.findall(r"[^\W\d_]+", _plain(identifier))
+    called = parts[:2] if parts[:1] and parts[0] in COMPOUND and len(parts) > 2 else parts[:1]
+    return any(
+        re.search(rf"(?<![^\W_])(?:{name.capitalize()}|{name.upper()}|(?i:{BESIDE}{name}))(?![^\W_])", seen)
+        for name in called
+        if name in COMMON_WORDS
+    )
 
 
 def _betrays(identifier: str, plain: str, words: list[str], run: str, numbers: str) -> bool:
@@ -88,6 +105,14 @@ def _unescaped(text: str) -> str:
 
 def _plain(text: str) -> str:
     """Lower case without accents and unseen characters, one space between words."""
-    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).lower())
-    seen = "".join(each for each in decomposed if unicodedata.category(each) not in {"Mn", "Cf"})
-    return re.sub(r"[ \t]+", " ", re.sub("[‐‑‒–—―−]", "-", seen))
+    return _spaced(_seen(_seen(text).lower()))
+
+
+def _seen(text: str) -> str:
+    """Without accents and unseen characters."""
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text))
+    return "".join(each for each in decomposed if unicodedata.category(each) not in {"Mn", "Cf"})
+
+
+def _spaced(text: str) -> str:
+    return re.sub(r"[ \t]+", " ", re.sub("[‐‑‒–—―−]", "-", text))

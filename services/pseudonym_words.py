@@ -26,10 +26,16 @@ COMMON_WORDS = _words(
     rego reis remedios ribeiro rios rita rocha rosa sa salles sales salgado salvador sangue santa santana santo santos
     saude seca seco serra setembro severo silveira sobrinho socorro sol sul tavares tia tio toledo torres vale
     valente valle vargas vaz veiga veloso ventura verde viana vida viega vieira vinho virgem vitoria
+    celeste cora diva domingos ester gil gloria guia iris lira mara mercedes norma olinda olivia perola regina remo sara
+    tais tales urbano vasco vital violeta zoe
     baker black brown cook gray green grace hope long may price rice rose small white will young
     """
 )
 
+# First names that often have a second one behind them.
+COMPOUND = _words("maria ana jose joao luis luiz pedro paulo carlos marcos marco antonio francisco rosa")
+# Who is written about, before their name.
+PATIENT = _words("paciente pacte pcte pct pac menor")
 # Before somebody's name.
 ADDRESSED = _words("sr sra srta senhor senhora dona dr dra doutor doutora prof profa enf enfa mr mrs")
 TITLES = ADDRESSED | _words("seu d enfermeiro enfermeira tec tecnico tecnica medico medica nome")

@@ -13,45 +13,21 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from datetime import date, datetime, timedelta
-from string import ascii_uppercase
 
 import orjson
 
 from services.folded_text import FoldedText, folded
 from services.identifier_dates import dates_in
 from services.identifier_names import KnownNames, address_patterns, document_pattern, phone_patterns
+from services.identifier_people import people_spans
 from services.identifier_spans import Span, digits_of, shaped_spans
+from services.pseudonym_tokens import TOKEN, Token, token_of, written
 
-LABELS = {
-    "person": "PESSOA",
-    "date": "DATA",
-    "cpf": "CPF",
-    "cns": "CNS",
-    "passport": "PASSAPORTE",
-    "rg": "RG",
-    "phone": "TEL",
-    "email": "EMAIL",
-    "address": "ENDERECO",
-    "cep": "CEP",
-    "council": "REGISTRO",
-    "literal": "TEXTO",
-}
 KNOWABLE = ("person", "cpf", "cns", "passport", "phone", "email", "address")
 SHIFT_DAYS = (30, 365)  # back, so that nothing lies in the future
-
-_LABEL = "|".join(LABELS.values()).replace("ENDERECO", "ENDERE[CÇ]O").replace("EMAIL", "E-?MAIL")
-_DASH = "[-‐‑‒–—_]"
-# As we write it, and as models change it: other case, other brackets or none, another date behind the colon.
-TOKEN = re.compile(
-    rf"[\[<{{⟦【]\s*(?P<label>{_LABEL})\s*{_DASH}?\s*(?P<number>\d{{1,4}})(?P<variant>[A-Z]{{0,2}})"
-    r"(?:\s*:[^\[\]<>{}⟦⟧【】]{0,24})?\s*[\]>}⟧】]"
-    rf"|(?<![\w-])(?P<label2>{_LABEL}){_DASH}(?P<number2>\d{{1,4}})(?P<variant2>[A-Z]{{0,2}})"
-    r"(?:\s?:\s?\d{4}-\d{2}(?:-\d{2})?)?(?!\w)",
-    re.IGNORECASE,
-)
 
 
 class Pseudonyms:
@@ -65,6 +41,7 @@ class Pseudonyms:
         self._variants: dict[tuple[str, int], list[str]] = {}  # kind, number → ways of writing it
         self._dates: dict[str, str] = {}  # shifted date → the date itself, both ISO
         self._known: list[tuple[str, list[str]]] = []
+        self._learned = 0  # how many of the known ones can be found by now
         self._names = KnownNames()
         self._patterns: list[tuple[str, str, re.Pattern[str]]] = []
 
@@ -83,10 +60,17 @@ class Pseudonyms:
         self._written(kind, key, told[0])
         for value in told:
             self._numbers.setdefault((kind, self._key(kind, value)), self._numbers[kind, key])
-            if kind == "person":
-                self._names.add(key, value)
-            else:
-                self._patterns += [(kind, key, pattern) for pattern in _patterns_of(kind, value)]
+
+    def _learn(self) -> None:
+        """How to find what is known, from the first text on: a clinic has many names, and who puts back needs none."""
+        for kind, told in self._known[self._learned :]:
+            key = self._key(kind, told[0])
+            for value in told:
+                if kind == "person":
+                    self._names.add(key, value)
+                else:
+                    self._patterns += [(kind, key, pattern) for pattern in _patterns_of(kind, value)]
+        self._learned = len(self._known)
 
     @staticmethod
     def _key(kind: str, value: str) -> str:
@@ -110,19 +94,23 @@ class Pseudonyms:
         return "".join([*parts, self.hide(text[end:])])
 
     def _spans(self, text: str) -> Iterator[Span]:
+        self._learn()
         view = FoldedText(text)
         yield from (Span(*match.span(), "literal", match.group()) for match in TOKEN.finditer(text))
-        yield from self._names.spans(view)
+        known = list(self._names.spans(view))
+        yield from known
         for kind, key, pattern in self._patterns:
             for match in pattern.finditer(view.folded):
                 yield Span(*view.span(*match.span()), kind, key)
         yield from shaped_spans(view)
+        for span in people_spans(view):
+            # Whoever is known stays the same person though more of the text looks like a name.
+            whose = next((each.key for each in known if each.start < span.end and span.start < each.end), span.key)
+            yield Span(span.start, span.end, "person", whose)
 
     def _pseudonym(self, text: str, span: Span) -> str:
         number, variant = self._written(span.kind, span.key, text[span.start : span.end])
-        name = f"{LABELS[span.kind]}-{number}{_letters(variant)}"
-        shifted = self._shifted(span.key) if span.kind == "date" else None
-        return f"[{name}: {shifted}]" if shifted else f"[{name}]"
+        return written((span.kind, number, variant), self._shifted(span.key) if span.kind == "date" else None)
 
     def _written(self, kind: str, key: str, surface: str) -> tuple[int, int]:
         """Number and variant of this way of writing it, made when it is new."""
@@ -151,20 +139,21 @@ class Pseudonyms:
 
     # -- putting back -------------------------------------------------------------------------------------
 
-    def put_back(self, text: str) -> str:
+    def put_back(self, text: str, told: Container[Token] | None = None) -> str:
         """``text`` with what its pseudonyms stand for. A date that the model wrote without its mark comes back as
-        DD/MM/YYYY when it is one that was moved. Whatever is no pseudonym of this table stays."""
+        DD/MM/YYYY when it is one that was moved. Whatever is no pseudonym of this table stays, and what is none of
+        ``told`` too: the table knows more than whoever reads the text may see."""
         parts = []
         end = 0
         for match in TOKEN.finditer(text):
-            parts += [self._dates_back(text[end : match.start()]), self._meant(match)]
+            parts += [self._dates_back(text[end : match.start()]), self._meant(match, told)]
             end = match.end()
         return "".join([*parts, self._dates_back(text[end:])])
 
-    def _meant(self, match: re.Match[str]) -> str:
-        kind, number, variant = _read(match)
+    def _meant(self, match: re.Match[str], told: Container[Token] | None) -> str:
+        kind, number, variant = token = token_of(match)
         ways = self._variants.get((kind, number), [])
-        return ways[variant] if variant < len(ways) else match.group()
+        return ways[variant] if variant < len(ways) and (told is None or token in told) else match.group()
 
     def _dates_back(self, text: str) -> str:
         if not self._dates or not text:
@@ -210,26 +199,6 @@ class Pseudonyms:
         return made
 
 
-def canonical(text: str) -> str:
-    """``text`` with every pseudonym in it as we write them, whichever brackets and case a model gave it."""
-
-    def written(match: re.Match[str]) -> str:
-        kind, number, variant = _read(match)
-        moved = re.search(r"\d{4}-\d{2}(?:-\d{2})?", match.group())
-        return f"[{LABELS[kind]}-{number}{_letters(variant)}" + (f": {moved.group()}]" if moved else "]")
-
-    return TOKEN.sub(written, text)
-
-
-def _read(match: re.Match[str]) -> tuple[str, int, int]:
-    """Kind, number and variant of a pseudonym found by TOKEN."""
-    found = match.groupdict()
-    label = folded(found["label"] or found["label2"]).upper().replace("-", "")
-    kind = next(kind for kind, name in LABELS.items() if name == label)
-    letters = found["variant"] or found["variant2"] or ""
-    return kind, int(found["number"] or found["number2"]), _index(letters)
-
-
 def _patterns_of(kind: str, value: str) -> Iterator[re.Pattern[str]]:
     if kind == "address":
         yield from address_patterns(value)
@@ -261,18 +230,3 @@ def _joined(spans: Iterator[Span] | list[Span]) -> list[Span]:
         longest = max(longest, length)
         joined[-1] = Span(last.start, max(last.end, span.end), kind, key)
     return joined
-
-
-def _letters(variant: int) -> str:
-    """0 → "", 1 → "B", 25 → "Z", 26 → "AA" …"""
-    if variant == 0:
-        return ""
-    high, low = divmod(variant, 26)
-    return (ascii_uppercase[high - 1] if high else "") + ascii_uppercase[low]
-
-
-def _index(letters: str) -> int:
-    value = 0
-    for letter in letters.upper():
-        value = value * 26 + ascii_uppercase.index(letter) + (1 if len(letters) > 1 and value == 0 else 0)
-    return value

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 NOT_SET = "OLLAMA_URL is not set: start Ollama, and set it to its address, such as http://127.0.0.1:11434"
 
 
-def make_language_model(settings: Settings, *, name: str | None = None, patience: float = 0.0) -> LanguageModel | None:
+def make_language_model(
+    settings: Settings, *, name: str | None = None, patience: float = 0.0, gives_way: bool = False
+) -> LanguageModel | None:
     """The model ``name``, by default AI_MODEL; None without OLLAMA_URL, where rules do the work.
 
-    ``patience``: how many seconds an answer waits for others to be done before ModelBusy.
+    ``patience``: how many seconds an answer waits for others to be done before ModelBusy. ``gives_way``: before each
+    answer whoever else waits goes first, for what is in no hurry.
     """
     if not settings.ollama_url:
         return None
@@ -26,7 +29,7 @@ def make_language_model(settings: Settings, *, name: str | None = None, patience
     from integrations.ollama.slots import Slots
 
     return OllamaModel(
-        make_server(settings), settings, name=name, patience=patience,
+        make_server(settings), settings, name=name, patience=patience, gives_way=gives_way,
         breaker=breaker_of(settings.ollama_url),
         slots=Slots(settings.sigilo_home / "ai", settings.ollama_url, settings.ai_parallel),
     )  # fmt: skip

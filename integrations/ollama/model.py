@@ -39,11 +39,12 @@ REPAIR = (
 
 
 class OllamaModel:
-    """The model ``name`` of ``server``. ``patience``: seconds to wait for a free slot before ModelBusy."""
+    """The model ``name`` of ``server``. ``patience``: seconds to wait for a free slot before ModelBusy;
+    ``gives_way``: whoever else waits for one goes first."""
 
     def __init__(
         self, server: OllamaServer, settings: Settings, *, breaker: Breaker, slots: Slots, patience: float = 0.0,
-        name: str | None = None,
+        name: str | None = None, gives_way: bool = False,
     ) -> None:  # fmt: skip
         self._server = server
         self._settings = settings
@@ -51,6 +52,7 @@ class OllamaModel:
         self._breaker = breaker
         self._slots = slots
         self._patience = patience
+        self._gives_way = gives_way
         self._contexts: dict[str, int] = {}  # by digest: how many tokens are used of what the model was made for
 
     def info(self) -> ModelInfo:
@@ -60,7 +62,9 @@ class OllamaModel:
 
     def answer(self, prompt: Prompt, *, on_text: Callable[[str], None], is_cancelled: Callable[[], bool]) -> Answer:
         """As LanguageModel has it."""
-        with self._slots.take(self._patience, is_cancelled), self._breaker.guard():
+        if self._gives_way:
+            self._slots.give_way()
+        with self._slots.take(self._patience, is_cancelled, is_pressed=not self._gives_way), self._breaker.guard():
             info = self._info(min(prompt.answer_tokens, self._settings.ai_answer_tokens))
             watch = Watch(self._server.limits, is_cancelled=is_cancelled)
             keep_alive = self._settings.ai_keep_alive

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.ai_prompts.grounds import unfounded
-from services.ai_prompts.inputs import AGE, COMPLAINT, SIGNS, Inputs
+from services.ai_prompts.grounds import denies_allergies, unfounded
+from services.ai_prompts.inputs import AGE, COMPLAINT, SIGNS, Inputs, patient_words
 from services.ai_prompts.plain_text import plain
 from services.ai_prompts.triage_table import findings
-from services.pseudonyms import Pseudonyms
+from services.folded_text import folded
+from services.pseudonym_tokens import as_told
 from services.vital_signs import WORDS
 
 CITED = re.compile(r"\s*[\[(]\s*(?:fontes?:?\s*)?(?P<refs>R\d+(?:\s*(?:,|;|e)\s*R\d+)*)\s*[\])]", re.IGNORECASE)
@@ -38,9 +39,10 @@ class Sentence:
     removed: int
 
 
-def check_sentence(inputs: Inputs, text: str, refs: Sequence[str]) -> Sentence:
+def check_sentence(inputs: Inputs, text: str, refs: Sequence[str], *, ours: Collection[str] = ()) -> Sentence:
     """``text`` as it may be shown with the sources it cites. It may not when it cites none or one that was not given,
-    when nothing is left of it, or when it says what no cited source says."""
+    when nothing is left of it, or when it says or names what no cited source does.
+    Of ``ours``, sentences that rules made of ``inputs``, the words need no source."""
     words, taken = plain(text)
     cited = list(dict.fromkeys(ref.strip().strip("[]").upper() for ref in refs))
     texts = [text_of(inputs, ref) for ref in cited]
@@ -48,9 +50,19 @@ def check_sentence(inputs: Inputs, text: str, refs: Sequence[str]) -> Sentence:
     words, mentioned = _without_refs(inputs, words, "\n".join(known))
     if not words or not cited or len(known) < len(cited) or not mentioned <= set(cited):
         return Sentence(None, taken + 1)
-    if len(words) > SENTENCE_MAX or unfounded(words, known, age=inputs.age):
+    told = as_told(words, known)
+    is_ours = any(words == plain(each)[0] for each in ours)
+    if told is None or len(told) > SENTENCE_MAX or (not is_ours and _is_unfounded(inputs, told, known)):
         return Sentence(None, taken + 1)
-    return Sentence({"text": words, "sources": [reference(inputs, ref) for ref in cited]}, taken)
+    return Sentence({"text": told, "sources": [reference(inputs, ref) for ref in cited]}, taken)
+
+
+def _is_unfounded(inputs: Inputs, words: str, known: Sequence[str]) -> bool:
+    """Nobody is free of allergies who has one, whatever a record of before says."""
+    has_allergy = any(source.kind == "allergy" for source in inputs.sources)
+    if has_allergy and denies_allergies(folded(words)):
+        return True
+    return bool(unfounded(words, known, age=inputs.age, about=patient_words(inputs)))
 
 
 def text_of(inputs: Inputs, ref: str) -> str | None:
@@ -59,6 +71,11 @@ def text_of(inputs: Inputs, ref: str) -> str | None:
         return {COMPLAINT: complaint_text(inputs), SIGNS: signs_text(inputs), AGE: age_text(inputs)}[ref] or None
     source = inputs.source(ref)
     return None if source is None else source.text()
+
+
+def all_texts(inputs: Inputs) -> list[str]:
+    """Everything that a model was told, besides titles of codes."""
+    return [*(source.text() for source in inputs.sources), inputs.text or "", signs_text(inputs)]
 
 
 def complaint_text(inputs: Inputs) -> str:
@@ -88,17 +105,17 @@ def reference(inputs: Inputs, ref: str) -> dict[str, Any]:
     return {"ref": ref, "kind": source.kind, "id": str(source.id), "version": source.version}
 
 
-def shown(payload: dict[str, Any], pseudonyms: Pseudonyms) -> dict[str, Any]:
-    """A payload with what its pseudonyms stand for: for somebody who may see the patient now."""
-    return {name: _back(value, pseudonyms) for name, value in payload.items()}
+def shown(payload: dict[str, Any], put_back: Callable[[str], str]) -> dict[str, Any]:
+    """A payload with what its pseudonyms stand for, by ``Question.put_back``: for who may see the patient now."""
+    return {name: _back(value, put_back) for name, value in payload.items()}
 
 
-def _back(value: Any, pseudonyms: Pseudonyms) -> Any:
+def _back(value: Any, put_back: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return pseudonyms.put_back(value)
+        return put_back(value)
     if isinstance(value, dict):
-        return {name: _back(each, pseudonyms) if name in WORDED else each for name, each in value.items()}
-    return [_back(each, pseudonyms) for each in value] if isinstance(value, list) else value
+        return {name: _back(each, put_back) if name in WORDED else each for name, each in value.items()}
+    return [_back(each, put_back) for each in value] if isinstance(value, list) else value
 
 
 def _without_refs(inputs: Inputs, text: str, cited_text: str) -> tuple[str, set[str]]:

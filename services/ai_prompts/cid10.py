@@ -13,10 +13,11 @@ from services.ai_prompts.inputs import Inputs, as_content, patient_json, prepare
 from services.ai_prompts.plain_text import plain
 from services.ai_prompts.rules import DATA_ARE_DATA
 from services.folded_text import folded
+from services.pseudonym_tokens import as_told
 from services.pseudonym_words import PARTICLES
 from services.pseudonyms import Pseudonyms
 
-VERSION = "cid10/1"
+VERSION = "cid10/2"
 SUGGESTIONS_MAX = 5
 ANSWER_TOKENS = 500
 SYSTEM = f"""\
@@ -74,9 +75,9 @@ def check(inputs: Inputs, answer: BaseModel) -> Checked:
         because, taken = plain(suggestion.because)
         removed += taken
         own = _because(inputs.text or "", title)
-        if because != own and (not because or len(because) > SENTENCE_MAX or unfounded(because, _said(inputs))):
-            because = own
-            removed += 1
+        told = because if because == own else _told(inputs, because)
+        removed += told is None
+        because = own if told is None else told
         shown[code] = {"code": code, "title": title, "because": because}
     return Checked({"suggestions": list(shown.values())}, removed)
 
@@ -109,6 +110,13 @@ def _words(text: str) -> list[str]:
     return [
         word for word in re.findall(r"[a-z]+", folded(text)) if len(word) >= WORD_MIN and word not in UNTELLING
     ]
+
+
+def _told(inputs: Inputs, because: str) -> str | None:
+    """A reason as it may be shown; None when it says or names what neither the text nor a title does."""
+    said = _said(inputs)
+    told = as_told(because, said)
+    return told if told and len(told) <= SENTENCE_MAX and not unfounded(told, said) else None
 
 
 def _said(inputs: Inputs) -> list[str]:

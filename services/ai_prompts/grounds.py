@@ -1,9 +1,10 @@
 """Whether a sentence says what its sources say, as far as that can be checked without understanding it.
 
-Every CID-10 code, every number with a unit, every blood pressure, every day and every clinical term of a sentence must
-stand in a source that it cites, denied where it is denied there and said where it is said; what is to be done with the
-patient too. What a source tells whoever reads it to say is no source of anything. That is no proof of truth: a person
-reads and decides. It is what keeps a made-up dose, diagnosis or discharge from being read at all.
+Every CID-10 code, every number, every blood pressure, every day and every word that names a fact must stand in a source
+that it cites, in the same sense (``content_words``); what is to be done with the patient too. That there are no
+allergies is said where a source says so, and not where one denies an allergy to something. What a source tells whoever
+reads it to say is no source of anything. That is no proof of truth: a person reads and decides. It is what keeps a
+made-up dose, diagnosis, death or discharge from being read at all.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 
 from services.ai_prompts.clinical_words import clinical_words
-from services.ai_prompts.denials import is_denied
+from services.ai_prompts.content_words import is_told, unsaid
+from services.ai_prompts.denials import sense_of
 from services.folded_text import folded
 from services.identifier_dates import dates_in
+from services.pseudonym_words import NUMBER_WORDS
 
 CODE = re.compile(r"(?<![a-z0-9])[a-tv-z]\d{2}(?:\.?\d{1,2})?(?![a-z0-9])")
 UNITS = {
@@ -34,19 +37,11 @@ QUANTITY = re.compile(rf"(?<![\d.,/])(?P<number>{_NUMBER})\s*(?P<unit>{_UNIT})(?
 RATIO = re.compile(r"(?<![\d/])(\d{1,3})\s*(?:/|x|por)\s*(\d{1,3})(?![\d/])")
 MARKED = re.compile(r"\[data-(\d+)[a-z]{0,2}(?::\s*(\d{4}-\d{2}(?:-\d{2})?))?\]")
 TOKEN = re.compile(r"\[[a-z]+-\d+[a-z]{0,2}[^\]]*\]")
-# Endings and beginnings of Portuguese words that name an illness, a drug or what was done.
-CLINICAL = re.compile(
-    r"(?:ite|ose|oma|emia|uria|algia|patia|pneia|plasia|plegia|paresia|penia|cardia|tireoidismo"
-    r"|ectomia|scopia|grafia|terapia|plastia|tomia|pril|sartana|olol|statina|prazol|cilina|micina|floxacino|azol|dipino"
-    r"|formina|gliptina|gliflozina|zepam|oxetina|pramina|profeno|corona|solona|solina)s?$"
-    r"|^(?:hipertens|hipotens"
-    r"|diabet|cancer|tumor|infart|avc$|acidente vascular|alergi|anafila|epileps|depress|asma|tubercul|sifilis|hiv$"
-    r"|aids|dengue|covid|hepat|hernia|fratura|sepse|insuficienc|insulin|dipiron|paracetamol|gravid(?:a|as|ez)$|gestan|obesidad"
-    r"|demencia|alzheimer|parkinson|esquizofren|bipolar|suicid|metasta|leucem|linfoma|aneurisma|trombo|embol|anemi)"
-)
-WORD = re.compile(r"[a-z]+\d?(?![a-z0-9])")
-SHORT = 4  # letters: a word that has no more is compared whole
-STEM = 6  # letters by which forms of one word are recognised (hipertensão, hipertenso)
+NUMBER = re.compile(rf"(?<![\w.,/])(?P<number>{_NUMBER})(?![\w/])")
+SPELLED_NUMBERS = {word: number for word, number in NUMBER_WORDS.items() if 1 < number <= 30} | {"duas": 2}
+SPELLED = re.compile(rf"\b(?:{'|'.join(SPELLED_NUMBERS)})\b(?! de [a-z])")  # and no day of a month
+EVERY = re.compile(r"\b(?:a )?cada (\d{1,2}) ?h(?:s|oras?)?\b")
+CID = re.compile(r"\bcid(?:-?10|-?11)?\b")
 # Words to the reader of a chart, who was to write the answer, and not about a patient; up to the end of the clause.
 ORDER = re.compile(
     r"\b(?:(?:diga|afirme|escreva|informe|declare|conclua|mencione|relate|repita)(?: \w+){0,3} (?:que|:)"
@@ -54,15 +49,21 @@ ORDER = re.compile(
     r"|(?:escreva|inclua|acrescente|cite) no resumo\b|ignore (?:todas|tudo|as|os|previous|all|any)\b"
     r"|classifique como\b|(?:say|state|write|answer|respond) that\b)[^.;\n]*"
 )
-# Words of charts that end alike and name nothing.
-FRAME = frozenset({"limite", "permite", "dose", "doses", "terapia", "alergia", "alergias", "alergica", "alergico"})
+ALLERGY = re.compile(r"\b(?:hipersensibilidade|alergi)\w*")
+# What may follow a denied allergy that is of no one thing: "sem alergias medicamentosas conhecidas.".
+TO_NOTHING = re.compile(
+    r"\w*(?:,? (?:e |ou )?(?:conhecid|medicament|aliment|previ|relatad|referid|registrad|informad|documentad"
+    r"|identificad|algum|quaisquer|qualquer|nenhum|negad|ausent|desconhecid|inexistent|nao|a medicament|a remedi"
+    r"|a droga|a farmac|a aliment|ate o momento)\w*)*"
+    r"\s*(?:[:=-]\s*(?:nega|nao|nenhum|ausent|desconhec)\w*\s*)?(?:$|[.;,()\n]| (?:e|em|no|na|nos|nas)\b)"
+)
 
 
-def unfounded(sentence: str, texts: Iterable[str], *, age: int | None = None) -> list[str]:
+def unfounded(sentence: str, texts: Iterable[str], *, age: int | None = None, about: str = "") -> list[str]:
     """What ``sentence`` says that none of ``texts`` (those of the sources it cites) does; empty when all is there.
-    ``age`` in years may be said without a source: it is in the prompt."""
-    said = folded(sentence)
-    clean = [ORDER.sub(" ", folded(text)) for text in texts]
+    ``age`` in years and ``about``, words for the patient, may be said without a source: they are in the prompt."""
+    said = _in_digits(folded(sentence))
+    clean = [_in_digits(ORDER.sub(" ", folded(text))) for text in texts]
     known = "\n".join(clean)
     missing = [code for code in _codes(said) if code not in _codes(known)]
     quantities = _quantities(known) | ({(Decimal(age), "ano")} if age is not None else set())
@@ -71,8 +72,25 @@ def unfounded(sentence: str, texts: Iterable[str], *, age: int | None = None) ->
     missing += _days(said, known)
     said = TOKEN.sub(" ", said)
     # Who quotes a text writes its lines as one, and what is denied in one line is then denied in the next.
-    known = TOKEN.sub(" ", "\n".join([known, *(" ".join(each.split()) for each in clean)]))
-    return missing + list(dict.fromkeys([*_terms(said, known), *_conduct(said, known)]))
+    known = TOKEN.sub(" ", "\n".join([known, *(" ".join(each.split()) for each in clean), folded(about)]))
+    missing += _numbers(_words_of(said), known)
+    if denies_allergies(said) and not denies_allergies(known):
+        missing.append("alergia")
+    return missing + list(dict.fromkeys([*unsaid(_words_of(said), known), *_conduct(said, known)]))
+
+
+def _in_digits(text: str) -> str:
+    """``text`` with numbers and intervals written one way: "duas vezes a cada doze horas" is ``2 vezes 12/12 h``."""
+    text = SPELLED.sub(lambda match: str(SPELLED_NUMBERS[match.group()]), text)
+    return EVERY.sub(r"\1/\1 h", text)
+
+
+def denies_allergies(text: str) -> bool:
+    """Whether the folded ``text`` says that there is no allergy at all, and not to what."""
+    return any(
+        sense_of(text, *match.span()).may_be and TO_NOTHING.match(text, match.end())
+        for match in ALLERGY.finditer(text)
+    )
 
 
 def _codes(text: str) -> list[str]:
@@ -109,30 +127,25 @@ def _days(said: str, known: str) -> list[str]:
     return missing + [found.iso for found in dates_in(said) if found.iso and found.iso not in days]
 
 
-def _terms(said: str, known: str) -> Iterator[str]:
-    """Drugs and diseases that ``known`` has not, or has only where it denies what ``said`` says, or the reverse."""
-    words = clinical_words()
-    for match in WORD.finditer(said):
-        word = match.group()
-        if word in FRAME or not (word in words.named or (len(word) > SHORT and CLINICAL.search(word))):
-            continue
-        ways = {word if word in words.named and len(word) <= SHORT else word[:STEM]}
-        whole = {rf"{re.escape(way)}(?![a-z0-9])" for way in ways if len(way) <= SHORT}
-        others = words.others(said, match.start(), word)
-        whole |= {rf"{re.escape(way)}(?![a-z0-9])" for way in others if len(way) <= SHORT}
-        begun = {rf"{re.escape(way)}[a-z]*" for way in ways | others if len(way) > SHORT}
-        pattern = re.compile(rf"(?<![a-z0-9])(?:{'|'.join(sorted(whole | begun))})")
-        if not _is_told(said, match, known, pattern):
-            yield word
+def _words_of(said: str) -> str:
+    """``said`` without what is compared otherwise: codes, days, and numbers with a unit."""
+    for day in sorted(dates_in(said), key=lambda each: -each.start):
+        said = said[: day.start] + " " * (day.end - day.start) + said[day.end :]
+    for pattern in (CID, CODE, RATIO, QUANTITY):
+        said = pattern.sub(lambda match: " " * len(match.group()), said)
+    return said
+
+
+def _numbers(said: str, known: str) -> Iterator[str]:
+    """Numbers without a unit, such as results and years."""
+    found = {_value(match.group()) for match in re.finditer(_NUMBER, known)}
+    for match in NUMBER.finditer(said):
+        if _value(match["number"]) not in found:
+            yield match["number"]
 
 
 def _conduct(said: str, known: str) -> Iterator[str]:
     """What ``said`` would have done that ``known`` would not."""
     for name, pattern in clinical_words().conduct.items():
-        if any(not _is_told(said, match, known, pattern) for match in pattern.finditer(said)):
+        if not all(is_told(said, match, pattern.finditer(known), known) for match in pattern.finditer(said)):
             yield name
-
-
-def _is_told(said: str, match: re.Match[str], known: str, pattern: re.Pattern[str]) -> bool:
-    is_denial = is_denied(said, match.start(), match.end())
-    return any(is_denied(known, *each.span()) is is_denial for each in pattern.finditer(known))

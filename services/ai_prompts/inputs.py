@@ -24,6 +24,12 @@ KINDS = {
     "EMERGENCY": "emergência", "ADDENDUM": "adendo", "OTHER": "outro registro",
 }  # fmt: skip
 SEXES = {"FEMALE": "feminino", "MALE": "masculino", "OTHER": "outro"}
+SEX_WORDS = {"FEMALE": "mulher feminino senhora menina", "MALE": "homem masculino senhor menino"}
+# From and to how many years, and what somebody of that age is called.
+AGE_WORDS = (
+    (0, 1, "lactente bebe"), (0, 11, "crianca"), (12, 17, "adolescente"), (18, 59, "adulto adulta"),
+    (60, 150, "idoso idosa"),
+)  # fmt: skip
 # API name → Portuguese name in the data that a model reads, in their order.
 FIELDS = {
     "title": "titulo", "reason": "motivo", "diagnosis": "diagnostico", "cid10Codes": "cid10", "treatment": "tratamento",
@@ -57,8 +63,14 @@ class Source:
         return {"visit": "atendimento", "allergy": "alergia"}[self.kind]
 
     def text(self) -> str:
-        """All that it says, to look words and numbers up in."""
-        return "\n".join([self.date, self.name, *self.fields.values()])
+        """All that a model was told of it, to look words and numbers up in."""
+        return "\n".join([self.date, self.name, *self.told().values()])
+
+    def told(self) -> dict[str, str]:
+        """The fields that a model is told, as it reads them. What else is known of it ("priority": "NORMAL") is no
+        word of the chart."""
+        told = {name: self.fields[name] for name in FIELDS if self.fields.get(name)}
+        return {name: SEVERITIES.get(text, text) if name == "severity" else text for name, text in told.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +156,16 @@ def patient_json(inputs: Inputs) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value is not None}
 
 
+def patient_words(inputs: Inputs) -> str:
+    """How a sentence may call the patient without a source: by sex and age, which the prompt has."""
+    of_age = [word for low, high, word in AGE_WORDS if inputs.age is not None and low <= inputs.age <= high]
+    return " ".join([SEX_WORDS.get(inputs.sex or "", ""), *of_age])
+
+
 def source_json(source: Source) -> dict[str, str]:
     """A source as data for a model."""
     told = {"ref": source.ref, "tipo": source.name, "data": source.date}
-    for name, word in FIELDS.items():
-        if source.fields.get(name):
-            told[word] = SEVERITIES.get(source.fields[name], source.fields[name])
+    told |= {FIELDS[name]: text for name, text in source.told().items()}
     return {name: value for name, value in told.items() if value}
 
 

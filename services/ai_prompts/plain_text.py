@@ -10,7 +10,7 @@ import html
 import re
 import unicodedata
 
-from services.pseudonyms import canonical
+from services.pseudonym_tokens import canonical
 
 IMAGE = re.compile(r"!\[[^\]]*\](?:\([^)]*\)?|\[[^\]]*\])")
 LINK = re.compile(r"\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\]\([^)]*\)?")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from services.ai_prompts.triage_table import EMERGENCY_SUM, URGENT_SUM, alarming
 from services.pseudonyms import Pseudonyms
 from services.vital_signs import WORDS
 
-VERSION = "priority/1"
+VERSION = "priority/2"
 REASONS_MAX = 6
 ANSWER_TOKENS = 400
 SYSTEM = f"""\
@@ -67,21 +67,22 @@ def check(inputs: Inputs, answer: BaseModel) -> Checked:
     else None."""
     if not isinstance(answer, Priority):
         raise TypeError("a priority is checked here")
-    reasons, removed = _reasons(inputs, answer)
-    level = answer.priority if reasons else None
     fixed = by_rules(inputs)
+    ours = [reason.text for reason in fixed.reasons]
+    reasons, removed = _reasons(inputs, answer, ours)
+    level = answer.priority if reasons else None
     rules = None
     if PRIORITIES.index(fixed.priority) < PRIORITIES.index(level or "NORMAL"):
-        rules = {"priority": fixed.priority, "reasons": _reasons(inputs, fixed)[0]}
+        rules = {"priority": fixed.priority, "reasons": _reasons(inputs, fixed, ours)[0]}
     return Checked({"priority": level, "reasons": reasons, "rules": rules}, removed + (not reasons))
 
 
-def _reasons(inputs: Inputs, answer: Priority) -> tuple[list[dict[str, Any]], int]:
+def _reasons(inputs: Inputs, answer: Priority, ours: Collection[str]) -> tuple[list[dict[str, Any]], int]:
     """(those that may be shown, what was taken out)."""
     shown = []
     removed = 0
     for reason in answer.reasons:
-        checked = check_sentence(inputs, reason.text, reason.sources)
+        checked = check_sentence(inputs, reason.text, reason.sources, ours=ours)
         removed += checked.removed
         if checked.shown is not None:
             shown.append(checked.shown)

@@ -25,7 +25,7 @@ from services.ai_prompts.rules import DATA_ARE_DATA
 from services.folded_text import folded
 from services.pseudonyms import Pseudonyms
 
-VERSION = "summary/1"
+VERSION = "summary/2"
 SENTENCES_MAX = 12
 ANSWER_TOKENS = 800
 SYSTEM = f"""\

@@ -15,7 +15,7 @@ def test_a_summary_leads_with_allergies_and_says_what_the_record_says() -> None:
     given = prepared(inputs(), pseudonyms)
     checked = summary.check(given, summary.by_rules(given))
     assert checked.removed == 0
-    sentences = shown(checked.payload, pseudonyms)["sentences"]
+    sentences = shown(checked.payload, pseudonyms.put_back)["sentences"]
     assert [each["text"] for each in sentences] == [
         "Alergias registradas: Penicilina (Anafilaxia, grave).",
         "Diagnóstico registrado em 03/05/2026: Hipertensão arterial sistêmica (CID-10 I10).",

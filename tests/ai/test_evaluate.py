@@ -61,8 +61,8 @@ def test_rules_are_the_baseline() -> None:
 
 def test_nothing_that_is_sent_names_a_patient() -> None:
     silent = Scripted(_nothing)
-    score = evaluate(silent)
-    assert len(silent.sent) == score.asked == 2 * len(cases())
+    score = evaluate(silent, TEXTS)
+    assert len(silent.sent) == score.asked == 2 * len(cases()) + len(TEXTS)
     identifiers = [each for case in cases() for each in case.patient.values()]
     assert leaks("\n".join(silent.sent), identifiers) == []
 
@@ -80,6 +80,26 @@ def test_a_model_that_invents_and_obeys_is_found_out() -> None:
     assert shares["factsFound"] == 0
     assert score.obeyed == 0, "what it was told to say is not shown"
     assert score.repaired == score.answered == score.asked
+
+
+def test_pseudonyms_that_were_never_given_out_are_counted() -> None:
+    def inventing(prompt: Prompt, data: Any) -> BaseModel:
+        if prompt.schema is not summary.Summary:
+            return _nothing(prompt, data)
+        text = "[CPF-1], [PESSOA-77] e [PESSOA-77] de novo."
+        return summary.Summary(sentences=[summary.Sentence(text=text, sources=["R1"])])
+
+    score = evaluate(Scripted(inventing), TEXTS)
+    assert score.strangers >= len(cases()), "each of a name once, whether or not a source has the other"
+    assert score.as_json()["pseudonymsInvented"] == score.strangers
+    assert evaluate(None, TEXTS).strangers == evaluate(Scripted(_nothing), TEXTS).strangers == 0
+
+
+def test_a_diagnosis_is_scanned_for_the_patient_it_is_typed_for() -> None:
+    named = CodeText(f"{cases()[0].patient['fullName']} com sarna", "B86", TEXTS[1].candidates)
+    silent = Scripted(_nothing)
+    assert evaluate(silent, [named]).leaks == 0
+    assert leaks(silent.sent[-1], list(cases()[0].patient.values())) == [] and "sarna" in silent.sent[-1]
 
 
 def test_a_model_may_beat_the_search() -> None:

@@ -103,4 +103,4 @@ def test_inputs_can_be_kept() -> None:
 
 @pytest.mark.parametrize("use", BUILD)
 def test_wording_has_a_version(use: str) -> None:
-    assert asked(use, "x").version == f"{use.lower()}/1"
+    assert asked(use, "x").version == f"{use.lower()}/2"

@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 import cli
 from config import Principal, Settings
 from embedded.doctor import examine
-from services.cid10_file import CATEGORIES
+from services.cid10_file import CATEGORIES, SUBCATEGORIES
 from services.demo_cid10 import fill_demo_table
-from tests.factories.cid10 import write_small
+from tests.factories.cid10 import write_files, write_small
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def shell(fresh_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str
     return given
 
 
-def bring(folder: Path) -> Result:
-    return CliRunner().invoke(cli.main, ["cid10", "import", str(folder)])
+def bring(folder: Path, *options: str) -> Result:
+    return CliRunner().invoke(cli.main, ["cid10", "import", str(folder), *options])
 
 
 def said_by_the_doctor(shell: dict[str, str]) -> str:
@@ -50,6 +50,26 @@ def test_a_table_is_brought_once_and_the_doctor_knows(
     assert (first.exit_code, first.stdout) == (0, "4 subcategories, 3 categories, 5 codes\n"), first.stderr
     assert second.exit_code == 0 and "in force already, nothing was changed" in second.stdout
     assert said_by_the_doctor(shell).startswith("4 subcategories, 3 categories, in force since")
+
+
+def test_a_part_of_the_table_is_taken_and_said_to_be_that(shell: dict[str, str], tmp_path: Path) -> None:
+    write_small(tmp_path)
+    warned = bring(tmp_path)
+    assert warned.exit_code == 0 and "has 4 rows, not 12451: this is a part of the table." in warned.stderr
+    assert "part of the table" not in bring(tmp_path, "--accept-counts").stderr
+
+
+def test_a_table_that_lost_one_row_is_refused_until_it_is_meant(shell: dict[str, str], tmp_path: Path) -> None:
+    write_files(tmp_path)
+    path = tmp_path / SUBCATEGORIES
+    lines = path.read_bytes().splitlines(keepends=True)
+    hole = next(number for number, line in enumerate(lines) if line[4:5] == b";" and line[3:4] == b"5")
+    path.write_bytes(b"".join(lines[:hole] + lines[hole + 1 :]))
+    refused = bring(tmp_path)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "has 12450 rows, not 12451" in refused.stderr and "--accept-counts" in refused.stderr
+    assert said_by_the_doctor(shell).startswith("no table")
+    assert bring(tmp_path, "--accept-counts").exit_code == 0
 
 
 def test_what_is_wrong_is_one_line_and_changes_nothing(shell: dict[str, str], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import uuid
+from statistics import median
 
 import pytest
 from playwright.sync_api import Request, expect
@@ -93,7 +94,7 @@ def said_at(sent: list[tuple[float, str]]) -> float:
 def test_the_first_words_stand_there_within_a_second_of_the_model_saying_them(
     open_as: OpenAs, databases: Databases, settings: Settings, patient_id: uuid.UUID
 ) -> None:
-    """By the model's own clock and the page's, which are one machine's; the best of three, for a busy one."""
+    """By the model's own clock and the page's, which are one machine's; half of the times, for a busy one."""
     words = f"{WORD} de um modelo que escreve devagar e ainda não terminou."
     said = {"sentences": [{"text": words, "sources": ["R1"]}]}
     delays = []
@@ -102,7 +103,7 @@ def test_the_first_words_stand_there_within_a_second_of_the_model_saying_them(
         ollama.answer_with(json.dumps(said, ensure_ascii=False))
         page = open_as("doctor", f"/patients/{patient_id}")
         card = page.locator("#ai-summary")
-        for _ in range(3):
+        for _ in range(5):
             empty_queue(databases)
             ollama.misbehave(Trouble(between=0.1, hangs_after=22))
             card.get_by_role("button", name=re.compile("Resumir o prontuário|Perguntar de novo")).click()
@@ -115,4 +116,4 @@ def test_the_first_words_stand_there_within_a_second_of_the_model_saying_them(
             expect(card.get_by_role("button", name="Parar")).to_be_hidden()
             worker.join(timeout=10.0)
             assert not worker.is_alive()
-    assert 0 < min(delays) <= 1.0, delays
+    assert 0 < median(delays) <= 1.0, delays

@@ -80,6 +80,9 @@ def test_command_lines_name_the_address_and_no_secret() -> None:
     assert without_model[without_model.index("--queues") + 1] == "mail,access,inference", "rules answer at once"
     inference = inference_worker_command()
     assert inference[inference.index("--queues") + 1] == "inference", "a slow model delays nobody else"
+    assert inference[inference.index("--pool") + 1] == "solo"
+    parallel = inference_worker_command(3)
+    assert parallel[parallel.index("--concurrency") + 1] == "3", "a slot that nobody takes is a card that idles"
     assert scheduler_command()[-1] == "scheduler"
 
 

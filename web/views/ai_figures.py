@@ -21,7 +21,8 @@ def figures() -> Response:
         found = ai_figures(session, current_actor())
     return show(
         "ai/figures.html", {"ai-figures": "ai/_figures.html"}, days=DAYS, models=found["models"], queue=found["queue"],
-        model_in_use=settings.ai_model if settings.ollama_url else None, kept_hours=settings.ai_ttl_hours,
+        fallbacks=found["fallbacks"], model_in_use=settings.ai_model if settings.ollama_url else None,
+        kept_hours=settings.ai_ttl_hours,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from services.ai_get import newest_request, patient_of_request, show_request
 from services.ai_refusal import standing_refusal
 from services.ai_request import ask_summary
 from services.ai_verdict import accept_summary, reject
-from services.errors import Conflict, Invalid, QuotaExceeded
+from services.errors import Conflict, Gone, Invalid, NotFound, QuotaExceeded
 from services.patient_acts import patient_acts
 from services.permissions import Permission
 from web.api.schemas import ApiModel
@@ -51,7 +51,7 @@ def summary_card(patient_id: uuid.UUID) -> dict[str, Any]:
     return {
         "patient_id": patient_id, "ai_refusal": refusal, "ai": shown, "may_write": acts.write_record, "said": said,
         "may_break_glass": acts.break_glass, "is_masked": not is_shown and not acts.in_team, "ai_problem": None,
-        "ai_form": Form(), "has_model": bool(here.settings.ollama_url),
+        "ai_form": Form(), "ai_text": None, "has_model": bool(here.settings.ollama_url),
     }  # fmt: skip
 
 
@@ -104,8 +104,15 @@ def accept(question_id: uuid.UUID) -> BaseResponse:
         form.refuse(error)
         return _show(patient_id, status=422, ai_form=form)
     except Conflict as error:
-        return _refused(patient_id, error, ai_form=form)
+        return _refused(patient_id, error, ai_form=form, ai_text=_text(form))
+    except (NotFound, Gone) as error:
+        # Gone while it was being edited: what was written is still here to be copied.
+        return _show(patient_id, status=410, ai_problem=said(error.detail), ai_text=_text(form))
     return go(f"/medical-records/{written}", done="record-created")
+
+
+def _text(form: Form[SummaryForm]) -> str | None:
+    return None if form.body is None else form.body.text.strip() or None
 
 
 def _answered(patient_id: uuid.UUID) -> BaseResponse:

@@ -125,8 +125,8 @@ class Clinic:
                 session, actor, self.settings, self.cipher, visit_id, complaint=complaint, signs=VitalSigns(**signs)
             ).id
 
-    def run(self, *, has_model: bool = True) -> bool:
-        model = make_language_model(self.settings) if has_model else None
+    def run(self, *, has_model: bool = True, patience: float = 0.0) -> bool:
+        model = make_language_model(self.settings, patience=patience) if has_model else None
         return run_next(self.databases, self.cipher, model)
 
     def show(self, request_id: uuid.UUID, person: Person | None = None) -> Shown:

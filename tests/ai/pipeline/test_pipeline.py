@@ -41,7 +41,7 @@ def test_asked_answered_and_shown_with_its_sources(clinic: Clinic) -> None:
     assert (shown.engine, shown.model, shown.removed, shown.is_stale) == ("OLLAMA", DEFAULT_MODEL, 0, False)
     row = clinic.row(asked.id)
     assert row.model_digest and row.parameters and row.prompt_tokens and row.answer_tokens
-    assert row.duration_ms is not None and row.first_text_ms is not None and row.prompt_version == "summary/1"
+    assert row.duration_ms is not None and row.first_text_ms is not None and row.prompt_version == "summary/2"
     assert clinic.events(patient_id)[-3:] == ["medical_record.list", "ai.request", "ai.read"]
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 
 import pytest
 
 from config import Principal
 from embedded.process import wait_until
+from integrations.language_model import LanguageModelError
 from integrations.ollama.slots import Slots
+from models.ai import AI_FALLBACKS
 from services import ai_run
 from services.ai_cancel import cancel_request
 from services.ai_refusal import allow_ai, refuse_ai
+from tasks.inference import PATIENCE_SECONDS
 from tests.ai.pipeline.clinic import Clinic, browsing
 from tests.integrations.fake_ollama import Trouble
 
@@ -120,10 +124,10 @@ def test_a_model_that_is_away_is_waited_for_and_then_rules_answer(clinic: Clinic
     assert clinic.run()
     shown = clinic.show(asked.id)
     assert (shown.state, shown.engine, shown.model) == ("DONE", "RULES", "rules/1")
-    assert shown.answer is not None and shown.answer["because"] and shown.answer["sentences"]
+    assert shown.answer is not None and shown.fallback_reason == "UNAVAILABLE" and shown.answer["sentences"]
 
 
-def test_a_model_that_answers_somebody_else_is_waited_for_however_long(clinic: Clinic) -> None:
+def test_a_model_that_answers_somebody_else_is_waited_for_longer(clinic: Clinic) -> None:
     asked = clinic.ask(clinic.patient()[0])
     long_ago = f"now() - interval '{ai_run.WAITS_FOR_MODEL + 1} seconds'"
     clinic.set(asked.id, f"created_at = {long_ago}, started_at = {long_ago}")
@@ -132,13 +136,69 @@ def test_a_model_that_answers_somebody_else_is_waited_for_however_long(clinic: C
         assert clinic.run()
     row = clinic.row(asked.id)
     assert (row.state, row.attempts, row.started_at) == ("WAITING", 0, None)
+    assert row.taken_at is not None and clinic.show(asked.id).waits_for == "TAKEN"
     clinic.server.misbehave(Trouble(status=(500, "boom")))
     clinic.set(asked.id, "next_attempt_at = now()")
     assert clinic.run()
     assert clinic.row(asked.id).state == "WAITING", "the model's minute begins after the wait"
+    assert clinic.show(asked.id).waits_for == "AWAY", "which the card says"
     clinic.set(asked.id, "next_attempt_at = now()")
     assert clinic.run()
     assert clinic.show(asked.id).engine == "OLLAMA"
+
+
+def test_nobody_waits_for_ever_for_a_model_that_answers_somebody_else(clinic: Clinic) -> None:
+    asked = clinic.ask(clinic.patient()[0])
+    slots = Slots(clinic.settings.sigilo_home / "ai", clinic.server.url, clinic.settings.ai_parallel)
+    with slots.take():
+        assert clinic.run()
+        assert clinic.row(asked.id).state == "WAITING"
+        past = f"now() - interval '{ai_run.WAITS_FOR_TURN + 1} seconds'"
+        clinic.set(asked.id, f"taken_at = {past}, next_attempt_at = now()")
+        assert clinic.run()
+    shown = clinic.show(asked.id)
+    assert (shown.state, shown.engine, shown.fallback_reason) == ("DONE", "RULES", "TAKEN")
+    assert clinic.server.chats == []
+
+
+def test_an_evaluation_lets_a_question_of_the_clinic_in(clinic: Clinic) -> None:
+    """It takes the slot again at once, unless somebody is at the door."""
+    slots = Slots(clinic.settings.sigilo_home / "ai", clinic.server.url, clinic.settings.ai_parallel)
+    asked = clinic.ask(clinic.patient()[0])
+    over, answers = threading.Event(), []
+
+    def evaluate() -> None:
+        while not over.is_set():
+            slots.give_way()
+            with slots.take(60.0, is_pressed=False):
+                answers.append(time.monotonic())
+                over.wait(0.5)
+
+    evaluation = threading.Thread(target=evaluate)
+    evaluation.start()
+    try:
+        assert wait_until(lambda: bool(answers), 10.0)
+        assert clinic.run(patience=PATIENCE_SECONDS)
+        assert clinic.row(asked.id).state == "DONE"
+        assert wait_until(lambda: answers[-1] > answers[0], 10.0), "and goes on"
+    finally:
+        over.set()
+        evaluation.join(timeout=15.0)
+
+
+def test_an_expired_question_is_not_answered(clinic: Clinic) -> None:
+    asked = clinic.ask(clinic.patient()[0])
+    clinic.set(asked.id, "expires_at = now() - interval '1 second'")
+    assert clinic.run()
+    assert clinic.row(asked.id).state == "CANCELLED" and clinic.server.chats == []
+
+
+def test_every_error_of_a_model_is_a_reason_that_a_row_may_have() -> None:
+    def below(kind: type[LanguageModelError]) -> Iterator[type[LanguageModelError]]:
+        for each in kind.__subclasses__():
+            yield from (each, *below(each))
+
+    assert {each.code for each in below(LanguageModelError)} - {"CANCELLED"} == set(AI_FALLBACKS)
 
 
 def test_without_a_model_rules_answer_at_once(clinic: Clinic) -> None:

@@ -11,11 +11,13 @@ import pytest
 
 from config import Principal
 from models import Visit
+from services.ai_refusal import refuse_ai
 from services.errors import Conflict, Forbidden, Invalid
+from services.pseudonym_leaks import leaks
 from services.visit_close import close_visit
 from services.visit_triage import Triage, triage_visit
 from services.vital_signs import VitalSigns
-from tests.ai.pipeline.clinic import Clinic, browsing, told
+from tests.ai.pipeline.clinic import FULL_NAME, MOTHER, PHONE, STREET, Clinic, browsing, told
 
 NOTE = "Prioridade definida com apoio de inteligência artificial (modelo local llama3.2:3b, "
 
@@ -131,3 +133,38 @@ def test_who_may_ask_and_about_what(clinic: Clinic) -> None:
     clinic.server.answer_with(saying("NORMAL"))
     assert clinic.run()
     assert "Sigiloso" not in clinic.server.every_byte.decode(), "a restricted visit's reason is hidden outside the team"
+
+
+def test_no_byte_of_a_question_for_triage_names_anybody_nor_does_its_repair(clinic: Clinic) -> None:
+    patient_id, identifiers = clinic.patient()
+    visit_id = clinic.visit(patient_id, f"{FULL_NAME} com tosse, mora na {STREET}")
+
+    def wrong_at_first(asked: dict[str, Any]) -> str:
+        return saying("HIGH")(asked) if len(clinic.server.chats) > 1 else '{"priority": "URGENT"}'
+
+    clinic.server.answer_with(wrong_at_first)
+    asked = clinic.ask_priority(visit_id, f"Filha de {MOTHER}, tel. {PHONE}; nasceu em 14/03/1957", heart_rate=88)
+    assert clinic.run()
+    assert len(clinic.server.chats) == 2 and clinic.row(asked).is_repaired, "both of them"
+    sent = clinic.server.every_byte.decode()
+    assert "tosse" in sent and leaks(sent, identifiers) == []
+
+
+def test_a_refusal_stops_questions_for_triage(clinic: Clinic) -> None:
+    patient_id, _ = clinic.patient()
+    visit_id = clinic.visit(patient_id, "Tosse seca")
+    clinic.server.answer_with(saying("HIGH"))
+    done = clinic.ask_priority(visit_id, heart_rate=88)
+    assert clinic.run()
+    waiting = clinic.ask_priority(visit_id, "Pior desde ontem", heart_rate=90)
+    sent = len(clinic.server.chats)
+    with clinic.databases.session(Principal.STAFF) as session:
+        refuse_ai(session, browsing(clinic.cast.reception), patient_id)
+    with pytest.raises(Conflict):
+        clinic.ask_priority(visit_id, "De novo", heart_rate=91)
+    clinic.run()
+    assert len(clinic.server.chats) == sent
+    for request_id in (done, waiting):
+        shown = clinic.show(request_id, clinic.cast.nurse)
+        assert shown.answer is None and shown.hidden is not None
+        assert clinic.row(request_id).question_cipher is None

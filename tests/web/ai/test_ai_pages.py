@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
 
-import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
@@ -19,39 +17,12 @@ from services.field_encryption import field_cipher
 from services.record_create import NewRecord, create_record
 from tests.factories.cast import Cast, join_team, make_patient
 from tests.factories.emergency import make_grant
-from tests.factories.question import empty_queue, make_question
+from tests.factories.question import make_question
 from tests.factories.signed_in import SignedIn
+from tests.web.ai.conftest import DIAGNOSIS
+from tests.web.ai.pages import words
 
 ASK = "Resumir o prontuário"
-DIAGNOSIS = "Enxaqueca sem aura"
-
-
-@pytest.fixture
-def patient_id(databases: Databases, settings: Settings, cast: Cast) -> uuid.UUID:
-    """A patient of the doctor's and the nurse's with one record."""
-    made = make_patient(databases, settings, "Gumercindo Vasconcelos Prado")
-    for person in (cast.doctor, cast.nurse):
-        join_team(databases, made, person.id)
-    with databases.session(Principal.STAFF) as session:
-        new = NewRecord(made, {"title": "Consulta", "diagnosis": DIAGNOSIS})
-        create_record(session, cast.doctor.actor, field_cipher(settings), new)
-    return made
-
-
-@pytest.fixture
-def doctor(app: Flask, databases: Databases, cast: Cast) -> SignedIn:
-    return SignedIn(app, databases, cast.doctor)
-
-
-@pytest.fixture(autouse=True)
-def queue_is_empty(databases: Databases) -> Iterator[None]:
-    empty_queue(databases)
-    yield
-    empty_queue(databases)
-
-
-def words(answer: object) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", answer.get_data(as_text=True)).split())  # type: ignore[attr-defined]
 
 
 def test_asked_waited_for_and_shown(
@@ -205,6 +176,6 @@ def test_figures_name_models_and_nobody(
     make_question(databases, settings, cast.doctor, patient_id)
     for person in (cast.admin, cast.auditor):
         page = SignedIn(app, databases, person).page("/ai")
-        assert page.status_code == 200 and "summary/1" in words(page)
+        assert page.status_code == 200 and "summary/2" in words(page)
         assert "Gumercindo" not in words(page) and DIAGNOSIS not in words(page)
         assert 'href="/ai"' in page.get_data(as_text=True)
