@@ -17,7 +17,7 @@ from pathlib import Path
 
 from migrations.floor import RAISES, revisions, sql_of
 
-BASE = "0033"  # those up to here no release was ever upgraded from
+BASE = "0036"  # those up to here no release was ever upgraded from
 POSTGRESQL = "15"  # what production runs
 
 # Rules about what programs of before would miss.

@@ -36,9 +36,9 @@ from tests.deploy.test_switch_steps import LATER, STEPS
 from tests.factories.backup import make_backup
 from tests.factories.cast import Cast, Person, make_cast, make_person
 from tests.faults.ledger import check_ledger
-from tests.observability.test_one_trace import environment
 from tests.servers import DatabaseServer
 from tests.tasks.conftest import Process
+from tests.web.live_server import web_environment
 
 PASSWORD = "lampião quieto verde sertão"
 GENTLE_SECONDS = 30.0  # SIGTERM to the end, at most
@@ -81,7 +81,7 @@ class Day:
             ).fetchall()
             assert sum(count for _, count in rows) == len(load.written), "an answer without its record"
             check_ledger(
-                connection, self.url, signer_of(self.settings).verifier, author=self.cast.doctor.id, since=self.began,
+                connection, self.url, signer_of(self.settings).own_key, author=self.cast.doctor.id, since=self.began,
                 answered=load.answered,
             )  # fmt: skip
 
@@ -102,7 +102,7 @@ def day(
     with psycopg.connect(server.superuser_url(name), autocommit=True) as connection:
         # No timed job begins: least of all a backup.
         connection.execute("REVOKE INSERT, UPDATE ON job_runs FROM sigilo_worker")
-    variables = {**os.environ, **environment(settings)}
+    variables = web_environment(settings)
     background = [Process(tuple(each[1:]), variables) for each in (worker_command(processes=0), scheduler_command())]
     try:
         with clinic_at(folder, settings, drain=3.0, watch=2.0) as clinic:
@@ -156,7 +156,8 @@ def test_a_release_that_is_broken_is_taken_back(day: Day, what: str) -> None:
     variables, commands, why = BROKEN[what]
     day.clinic.install(**variables)
     with day.at_work():
-        code, said = day.clinic.switch("--ready-seconds", "8", **commands)
+        seconds = "8" if "never" in what else "60"
+        code, said = day.clinic.switch("--ready-seconds", seconds, **commands)
         assert code == (3 if commands else 1), said
         assert why in said
         if commands:  # it could not see the way back either, so both colours are left for the next run

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from config import Settings
-from embedded.process import wait_until
+from embedded.process import is_alive, wait_until
 from tests.deploy.hooks import pid_of
 from tests.deploy.proxy import ROOT, Proxy
 from tests.installation import free_port
@@ -77,7 +77,7 @@ class Clinic:
         return [path.name for path in self.proxy.state.iterdir() if not path.name.startswith(".")]
 
     def running(self) -> list[str]:
-        return [colour for colour in COLOURS if (pid := pid_of(self.folder, colour)) and Path(f"/proc/{pid}").exists()]
+        return [colour for colour in COLOURS if (pid := pid_of(self.folder, colour)) and is_alive(pid)]
 
     def end(self) -> None:
         self.proxy.stop()

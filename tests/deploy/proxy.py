@@ -39,6 +39,7 @@ class Proxy:
             "SIGILO_BLUE": self.addresses["blue"], "SIGILO_GREEN": self.addresses["green"],
             "SIGILO_STATE": str(self.state), "SIGILO_STATIC": str(self.static),
             "SIGILO_HTTP_PORT": str(self.http), "SIGILO_HTTPS_PORT": str(self.https),
+            "SIGILO_HOLD": "500ms",
             "SIGILO_INSIDE": f"127.0.0.1:{self._inside}", "SIGILO_ADMIN": f"localhost:{self._admin}",
         }  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
@@ -71,7 +72,7 @@ class Proxy:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
         try:
-            httpx.get(f"{self.inside}/metrics", timeout=2)
+            httpx.get(f"{self.inside}/metrics", timeout=2, trust_env=False)
         except httpx.TransportError:
             return False
         return self._authority.exists()

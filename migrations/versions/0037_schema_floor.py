@@ -8,7 +8,7 @@ it, and says so: UPDATE schema_floor SET revision = '…', the revision of the f
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0034"
+revision = "0037"
 down_revision = "0033"
 branch_labels = None
 depends_on = None
@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.CheckConstraint("is_only", name=op.f("ck_schema_floor_one_row")),
         sa.PrimaryKeyConstraint("is_only", name=op.f("pk_schema_floor")),
     )
-    op.execute("INSERT INTO schema_floor (revision) VALUES ('0034')")
+    op.execute("INSERT INTO schema_floor (revision) VALUES ('0037')")
     op.execute(f"GRANT SELECT ON schema_floor TO {EVERYONE}")
 
 

@@ -1,0 +1,92 @@
+"""What deploy/switch asks of Docker for compose.prod.yml: every service that it names is there, and each in its turn.
+Docker itself is a script that keeps the state of containers in files; the real one runs where there is an engine.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = ROOT / "compose.prod.yml"
+DOCKER = r"""#!/bin/sh
+cd "$(dirname "$0")"
+echo "$*" >>asked
+echo 'level=warning msg="a variable is not set"' >&2
+colour=$(echo "$*" | grep -o 'web-[a-z]*' | tail -1)
+case "$*" in
+*/serving) exec ls state ;;
+*/upstreams) echo '[{"address": "web-blue:8000", "num_requests": 0}]' ;;
+*" ps "*) [ ! -e "$colour" ] || echo 0123456789ab ;;
+*" up "*web-* | *" start "*) touch "$colour" ;;
+*" stop "*) rm "$colour" ;;
+*/readyz) [ -e "$colour" ] ;;
+esac
+"""
+Asked = list[list[str]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Blue runs, as after the first `docker compose up`, and nothing was switched yet."""
+    (tmp_path / "docker").write_text(DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    (tmp_path / "web-blue").touch()
+    (tmp_path / "state").mkdir()
+    return tmp_path
+
+
+def switch(folder: Path, *arguments: str) -> Asked:
+    """What Docker was asked, without the words that every question begins with."""
+    done = subprocess.run(
+        [ROOT / "deploy" / "switch", "--state", folder / "state", "--watch-seconds", "0", *arguments],
+        env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    asked = [shlex.split(line) for line in (folder / "asked").read_text().splitlines()]
+    (folder / "asked").unlink()
+    beginning = ["compose", "--file", str(COMPOSE), "--profile", "green"]
+    assert all(words[: len(beginning)] == beginning for words in asked)
+    return [words[len(beginning) :] for words in asked]
+
+
+def changes(asked: Asked) -> list[str]:
+    """What was not only a question, in short."""
+    found = (f"{words[0]} {words[-1]}" for words in asked if words[0] not in ("ps", "exec"))
+    return list(dict.fromkeys(found))
+
+
+def test_the_schema_first_then_the_other_colour_then_what_follows(folder: Path) -> None:
+    asked = switch(folder)
+    assert changes(asked) == ["run beside", "run prepare", "up web-green", "stop web-blue", "up scheduler"]
+    assert [path.name for path in (folder / "state").glob("[!.]*")] == ["green"]
+    assert {path.name for path in folder.glob("web-*")} == {"web-green"}
+    smoke = [words for words in asked if "smoke" in words]
+    assert smoke == [["exec", "-T", "web-green", "sigilo", "smoke", "http://127.0.0.1:8000"]]
+
+
+def test_back_starts_the_container_that_was_stopped_and_touches_neither_schema_nor_workers(folder: Path) -> None:
+    switch(folder)
+    assert changes(switch(folder, "--back")) == ["start web-blue", "stop web-green"]
+
+
+def test_every_service_that_is_named_is_there(folder: Path) -> None:
+    services = set(yaml.safe_load(COMPOSE.read_text())["services"])
+    for words in switch(folder):
+        if words[0] == "up":
+            named = {word for word in words[1:] if not word.startswith("-")}
+        elif words[0] == "exec":
+            named = {words[2]}
+        elif words[0] == "run":
+            named = {words[3]}
+        else:
+            named = {words[-1]}
+        assert named <= services, words
+    workers = {name for name in services if name.startswith(("worker", "scheduler"))}
+    (followed,) = ({*words} & services for words in switch(folder) if words[0] == "up" and "scheduler" in words)
+    assert followed == workers, "all that belongs to the release follows"
