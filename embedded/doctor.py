@@ -19,10 +19,10 @@ from sqlalchemy.exc import DBAPIError
 
 from backups.manifest import manifest_signer
 from config import ConfigurationError, Principal, Settings, load_settings
-from embedded.errors import EmbeddedError
+from embedded.errors import EmbeddedError, TroubleError
 from embedded.home import Home
 from embedded.installation import brings_database, brings_redis, enter_running_installation
-from embedded.redis import NEVER_AGAIN
+from embedded.redis_checks import cache_state, redis_state
 from embedded.secret_checks import former_keys, in_the_environment, open_files, reused_secrets, weak_secrets
 from integrations.language_model import LanguageModelError
 from integrations.ollama import make_server
@@ -32,7 +32,6 @@ from services.errors import Invalid
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_POSTGRES = 150_000  # as server_version_num has it
-OLDEST_REDIS = (6, 2)
 FREE_BYTES = 1 << 30
 CID10 = (
     "SELECT origin, subcategories, categories, imported_at"
@@ -50,10 +49,6 @@ class Finding:
     name: str
     is_well: bool
     text: str
-
-
-class TroubleError(Exception):
-    """What a check found wrong, and what to do."""
 
 
 def examine(environ: MutableMapping[str, str]) -> Iterator[Finding]:
@@ -76,9 +71,9 @@ def examine(environ: MutableMapping[str, str]) -> Iterator[Finding]:
     yield _finding("Schema", lambda: _schema(settings))
     yield _finding("Former keys", lambda: _none_of(former_keys(settings, environ), "none that wait for anything"))
     yield _finding("CID-10", lambda: _cid10(settings))
-    yield _finding("Redis", lambda: _redis(settings))
+    yield _finding("Redis", lambda: redis_state(settings))
     if settings.cache_address and settings.cache_url.get_secret_value():
-        yield _finding("Cache", lambda: _cache(settings), asked="CACHE_URL")
+        yield _finding("Cache", lambda: cache_state(settings), asked="CACHE_URL")
     yield _finding("Background work", lambda: _background(settings))
     yield _finding("Backups", lambda: _backups(settings))
     yield _finding("Archive of changes", lambda: archive(settings))
@@ -274,35 +269,3 @@ def _model(settings: Settings) -> str:
     version = server.version()
     model = server.model(settings.ai_model)
     return f"Ollama {version} has {model.name} ({model.digest[:12]}, {model.size >> 20} MiB)"
-
-
-def _redis_info(url: str) -> dict[str, Any]:
-    client = redis.Redis.from_url(url, socket_timeout=3, retry=NEVER_AGAIN)
-    try:
-        return client.info()  # type: ignore[return-value]
-    finally:
-        client.close()
-
-
-def _cache(settings: Settings) -> str:
-    """A Redis of the cache's own: it forgets what is oldest when it is full."""
-    info = _redis_info(settings.cache_address)
-    if info["run_id"] == _redis_info(settings.redis_url.get_secret_value())["run_id"]:
-        return "in the Redis of REDIS_URL"
-    policy, size = str(info["maxmemory_policy"]), int(info["maxmemory"])
-    if not size or not policy.startswith("allkeys-"):
-        raise TroubleError(
-            f"it has maxmemory {size} and maxmemory-policy {policy}, so it grows or refuses: set maxmemory 64mb and"
-            " maxmemory-policy allkeys-lru"
-        )
-    return f"{size >> 20} MiB, {policy}"
-
-
-def _redis(settings: Settings) -> str:
-    info = _redis_info(settings.redis_url.get_secret_value())
-    version, policy = str(info["redis_version"]), info["maxmemory_policy"]
-    if tuple(map(int, version.split(".")[:2])) < OLDEST_REDIS:
-        raise TroubleError(f"{version} is too old: use Redis 6.2 or newer")
-    if policy != "noeviction":
-        raise TroubleError(f"maxmemory-policy is {policy}, which forgets quotas and wake-ups: set it to noeviction")
-    return f"{version}, noeviction"

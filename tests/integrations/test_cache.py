@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -52,7 +53,7 @@ def test_what_was_put_is_found_until_its_time_is_over(cache: RedisCache, own_red
     assert cache.get(Kind.CID10, "asma") == b"J45.9"
     assert cache.get(Kind.FIGURES, "asma") is None, "each kind by itself"
     assert cache.get(Kind.CID10, "Asma") is None
-    server = redis.Redis.from_url(own_redis.url)
+    server: Any = redis.Redis.from_url(own_redis.url)
     (name,) = server.keys("sigilo:cache:*")
     assert 0 < server.ttl(name) <= 60
     server.pexpire(name, 1)
@@ -69,7 +70,7 @@ def test_a_stolen_cache_tells_neither_what_was_asked_nor_what_was_answered(
     cache: RedisCache, own_redis: RedisServer
 ) -> None:
     cache.put(Kind.CID10, "esquizofrenia paranoide", b"F20.0 Esquizofrenia", 60)
-    server = redis.Redis.from_url(own_redis.url)
+    server: Any = redis.Redis.from_url(own_redis.url)
     everything = b"".join(name + (server.get(name) or b"") for name in server.scan_iter())
     for told in (b"esquizofrenia", b"F20", b"Esquizo"):
         assert told not in everything
@@ -80,7 +81,7 @@ def test_a_stolen_cache_tells_neither_what_was_asked_nor_what_was_answered(
 
 def test_nobody_without_the_secret_makes_an_answer_up(cache: RedisCache, own_redis: RedisServer) -> None:
     cache.put(Kind.TOKEN, "one", b"a doctor", 60)
-    server = redis.Redis.from_url(own_redis.url)
+    server: Any = redis.Redis.from_url(own_redis.url)
     (one,) = server.keys()
     cache.put(Kind.TOKEN, "other", b"a clerk", 60)
     (other,) = set(server.keys()) - {one}
@@ -123,7 +124,7 @@ def test_a_hung_cache_delays_one_look_up_and_no_other(cache: RedisCache, own_red
 
 
 def test_a_full_cache_forgets_or_refuses_and_never_fails(cache: RedisCache, own_redis: RedisServer) -> None:
-    server = redis.Redis.from_url(own_redis.url)
+    server: Any = redis.Redis.from_url(own_redis.url)
     for policy in ("noeviction", "allkeys-lru"):
         server.config_set("maxmemory-policy", policy)
         server.config_set("maxmemory", "3mb")
