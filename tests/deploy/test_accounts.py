@@ -187,6 +187,28 @@ def test_a_login_of_another_role_is_refused_before_anything_changes(installation
         path.write_text(former)
 
 
+def test_the_exporter_of_postgresql_gets_its_password_and_sees_no_patient(installation: Installation) -> None:
+    secret = installation.bootstrapped.secrets / "postgres_monitor_password"
+    text = (ROOT / "deploy" / "postgres" / "first-start").read_text()
+    for before, after in (
+        ("CREATE EXTENSION IF NOT EXISTS pg_stat_statements;\n", ""),  # which a server of the wheel's has not
+        ("/run/secrets/postgres_monitor_password", str(secret)),
+    ):
+        assert before in text
+        text = text.replace(before, after)
+    programs = programs_here()
+    reached = {
+        "PATH": f"{programs.folder}:/usr/bin:/bin", "PGHOST": "127.0.0.1", "PGPORT": str(installation.server.port),
+        "PGPASSWORD": (installation.bootstrapped.secrets / "postgres_password").read_text().strip(),
+    }  # fmt: skip
+    subprocess.run(["/bin/sh", "-c", text], env=reached, check=True, capture_output=True)
+    url = f"postgresql://sigilo_monitor@127.0.0.1:{installation.server.port}/sigilo"
+    with psycopg.connect(url, password=secret.read_text().strip(), autocommit=True) as connection:
+        assert connection.execute("SELECT count(*) > 0 FROM pg_stat_activity").fetchone() == (True,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT FROM public.patients")
+
+
 def test_redis_knows_nobody_without_a_name_and_gives_each_what_it_needs(installation: Installation) -> None:
     port = installation.ports["redis"]
     with pytest.raises(redis.exceptions.AuthenticationError):
