@@ -4,8 +4,7 @@
 through psycopg; ``/bench/page`` reads the same page of 20 records as the list call, as JSON made by PostgreSQL,
 with no token, mask, quota, event, log or metric. Below ``/uncounted`` lies Sigilo once more, without what is counted
 for Prometheus; below ``/looked-up`` with every caller looked up; below ``/counted`` as it is, so that all come the same
-way; below ``/traced`` with traces too, sent to
-``BENCH_COLLECTOR``.
+way; below ``/traced`` with traces too, sent to ``BENCH_COLLECTOR``.
 """
 
 from __future__ import annotations
@@ -29,6 +28,8 @@ application = make_app(settings)
 
 
 class Forgetful(RememberedCallers):
+    """Remembers nobody."""
+
     def recall(self, token: str) -> Known | None:
         return None
 

@@ -1,5 +1,5 @@
-"""What a list costs in processor time, by who spends it: with callers that are remembered, and with callers that are
-looked up each time, in the same server processes, in turns.
+"""What a list costs in processor time, by who spends it: with callers that are remembered, with callers that are looked
+up each time, and beside the bare query of the same page; in the same server processes, in turns.
 
 Requests per second depend on what else the machine does; processor time per request hardly does. Run with
 ``make bench`` beside the other figures, or alone: ``python -m bench.cost``.
@@ -18,20 +18,21 @@ from bench.load import run
 
 ROUNDS, SECONDS = 6, 4
 LIST = "/api/medical-records?limit=20"
-WAYS = {"": "remembered", "/looked-up": "looked up"}
+REMEMBERED, LOOKED_UP, BARE = LIST, f"/looked-up{LIST}", "/bench/page"
+WAYS = {REMEMBERED: "list, callers remembered", LOOKED_UP: "list, callers looked up", BARE: "bare query (the page)"}
 DATABASE_ROLES = ("staff", "anonymous", "worker")
 
 
 def measure(running: Clinic) -> bool:
     """Print microseconds per request; gives whether remembering costs less than looking up."""
     for way in WAYS:
-        run(f"{running.url}{way}{LIST}", seconds=2, token=running.tokens["doctor"])
+        run(f"{running.url}{way}", seconds=2, token=running.tokens["doctor"])
     spent: dict[str, list[Counter[str]]] = {way: [] for way in WAYS}
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in range(ROUNDS):
         for way in list(WAYS)[:: 1 if number % 2 else -1]:
             before = _seconds(running.pid)
-            load = run(f"{running.url}{way}{LIST}", seconds=SECONDS, token=running.tokens["doctor"])
+            load = run(f"{running.url}{way}", seconds=SECONDS, token=running.tokens["doctor"])
             after = _seconds(running.pid)
             requests = load.per_second * SECONDS
             spent[way].append(
@@ -42,13 +43,17 @@ def measure(running: Clinic) -> bool:
         who = sorted({each for one in spent[way] for each in one})
         parts = {each: statistics.median(one[each] for one in spent[way]) for each in who}
         print(
-            f"list, callers {name}: {statistics.median(rates[way]):.0f}/s, µs per request: "
+            f"{name}: {statistics.median(rates[way]):.0f}/s, µs per request: "
             + ", ".join(f"{each} {parts[each]:.0f}" for each in who),
             flush=True,
         )
     answering = {way: statistics.median(_answering(one) for one in spent[way]) for way in WAYS}
-    share = answering[""] / answering["/looked-up"]
-    print(f"to answer a list: {share:.1%} of the processor time that it takes with a look-up", flush=True)
+    share = answering[REMEMBERED] / answering[LOOKED_UP]
+    print(
+        f"to answer a list: {share:.0%} of the processor time that it takes with a look-up; the bare query takes"
+        f" {answering[BARE] / answering[REMEMBERED]:.0%} of a list's",
+        flush=True,
+    )
     return share <= 1.0
 
 

@@ -68,9 +68,11 @@ class Place:
     def listening(self, *ports: int) -> Iterator[None]:
         command = self.enter(sys.executable, "-S", "-c", LISTEN, *map(str, ports))
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None and process.stdout.readline() == "there\n"
-            yield
-            process.kill()
+            try:
+                assert process.stdout is not None and process.stdout.readline() == "there\n"
+                yield
+            finally:
+                process.kill()
 
 
 @contextmanager

@@ -4,118 +4,25 @@ login has its own password and its own rights, and with no others all of them do
 from __future__ import annotations
 
 import json
-import os
-import re
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import psycopg
 import pytest
 import redis
 
-from config import Principal
-from embedded.postgres import package_folder
-from embedded.process import spawn, stop, wait_until
-from embedded.redis import PACKAGE as REDIS
+from config import ConfigurationError, Principal
+from embedded.process import wait_until
+from embedded.redis import NEVER_AGAIN
+from migrations.prepare import prepare_own_server
 from tests.cluster import Server, programs_here, server_folders
-from tests.deploy.composed import ROOT, Bootstrapped, Project, read
-from tests.installation import free_port
+from tests.deploy.composed import ROOT, read
+from tests.deploy.installed import SECONDS, Installation
 from tests.observability.measured_by_exporters import exporter
-
-SECONDS = 90.0
-DATABASE = re.compile(r"@postgres:5432/sigilo\?\S+")
-
-
-class Installation:
-    """Servers as compose runs them, but for TLS: deploy/redis' files, and accounts as the secrets say."""
-
-    def __init__(self, folder: Path, server: Server, project: Project) -> None:
-        self.bootstrapped = Bootstrapped(folder)
-        self.bootstrapped.make()
-        self.folder, self.server, self.project = folder, server, project
-        self.ports = {"redis": free_port(), "redis-cache": free_port(), "web-blue": free_port()}
-
-    def secret(self, name: str) -> Path:
-        """The file as it is mounted, with this machine's addresses."""
-        text = (self.bootstrapped.secrets / name).read_text()
-        text = DATABASE.sub(f"@127.0.0.1:{self.server.port}/sigilo", text)
-        for host in ("redis-cache", "redis"):
-            text = text.replace(f"@{host}:6379", f"@127.0.0.1:{self.ports[host]}")
-        path = self.folder / "mounted" / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        path.chmod(0o600)
-        return path
-
-    def url(self, name: str) -> str:
-        return self.secret(name).read_text().strip()
-
-    def environment_of(self, name: str) -> dict[str, str]:
-        home = self.folder / "homes" / name
-        home.mkdir(parents=True, exist_ok=True)
-        (self.folder / "static").mkdir(exist_ok=True)
-        found = self.project.environment_of(name) | {
-            "PATH": os.environ["PATH"], "SIGILO_HOME": str(home), "METRICS_HOST": "127.0.0.1",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": "", "WORKER_METRICS_PORT": "0", "SCHEDULER_METRICS_PORT": "0",
-            "STATIC_FOLDER": str(self.folder / "static") if name.startswith("web") else "",
-        }  # fmt: skip
-        for path, source in self.project.secrets_of(name).items():
-            setting = path.removeprefix("/run/secrets/")
-            found[f"{setting.upper()}_FILE"] = str(self.secret(Path(source).name))
-        return {key: value for key, value in found.items() if value}
-
-    def run(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """``docker compose run NAME ARGUMENTS``; without any, the service's own."""
-        given = arguments or tuple(self.project.services[name]["command"])
-        return subprocess.run(
-            [sys.executable, "-m", "cli", *given], cwd=ROOT, env=self.environment_of(name), capture_output=True,
-            text=True, check=False,
-        )  # fmt: skip
-
-    @contextmanager
-    def running(self, name: str, *arguments: str) -> Iterator[None]:
-        command = [sys.executable, "-m", "cli", *(arguments or self.project.services[name]["command"])]
-        log = self.folder / f"{name}.log"
-        process = spawn(command, environment=self.environment_of(name), folder=ROOT, log=log)
-        try:
-            yield
-        finally:
-            stop(process, ())
-            sys.stdout.write(log.read_text()[-2_000:])
-
-    @contextmanager
-    def redis_server(self, name: str, file: str, accounts: str) -> Iterator[None]:
-        folder = self.folder / name
-        folder.mkdir()
-        text = (ROOT / "deploy" / "redis" / file).read_text()
-        for before, after in (
-            ("dir /data", f"dir {folder}"), ("port 6379", f"port {self.ports[name]}"),
-            ("bind * -::*", "bind 127.0.0.1"), ("/run/secrets/redis_acl", str(self.bootstrapped.secrets / accounts)),
-        ):  # fmt: skip
-            assert before in text
-            text = text.replace(before, after)
-        (folder / "redis.conf").write_text(text)
-        command = [str(package_folder(REDIS) / "bin" / "redis-server"), str(folder / "redis.conf")]
-        process = spawn(command, environment={"PATH": "/usr/bin:/bin"}, folder=folder, log=folder / "log")
-        try:
-            health = redis.Redis(port=self.ports[name], username="health", password="any")
-            assert wait_until(lambda: pings(health), SECONDS), (folder / "log").read_text()
-            yield
-        finally:
-            stop(process, ())
-
-
-def pings(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.exceptions.RedisError:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +66,7 @@ def test_preparing_again_changes_passwords_and_nothing_else(installation: Instal
     path.chmod(0o600)
     path.write_text(path.read_text().replace("sigilo_staff:", "sigilo_staff:another-"))
     psycopg.connect(former).close()
-    assert installation.run("prepare").returncode == 0
+    prepare_own_server(installation.preparing())
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(former)
     psycopg.connect(installation.url("database_url_staff")).close()
@@ -171,18 +78,38 @@ def test_a_login_of_another_role_is_refused_before_anything_changes(installation
     path.chmod(0o600)
     path.write_text((installation.bootstrapped.secrets / "database_url_staff").read_text())
     try:
-        refused = installation.run("prepare")
-        assert refused.returncode == 1
-        assert "DATABASE_URL_BACKUP gives no password of sigilo_backup" in refused.stderr
-        assert len(refused.stderr.strip().splitlines()) == 1
+        with pytest.raises(ConfigurationError, match="DATABASE_URL_BACKUP gives no password of sigilo_backup"):
+            prepare_own_server(installation.preparing())
     finally:
         path.write_text(former)
+
+
+def test_the_exporter_of_postgresql_gets_its_password_and_sees_no_patient(installation: Installation) -> None:
+    secret = installation.bootstrapped.secrets / "postgres_monitor_password"
+    text = (ROOT / "deploy" / "postgres" / "first-start").read_text()
+    for before, after in (
+        ("CREATE EXTENSION IF NOT EXISTS pg_stat_statements;\n", ""),  # which a server of the wheel's has not
+        ("/run/secrets/postgres_monitor_password", str(secret)),
+    ):
+        assert before in text
+        text = text.replace(before, after)
+    programs = programs_here()
+    reached = {
+        "PATH": f"{programs.folder}:/usr/bin:/bin", "PGHOST": "127.0.0.1", "PGPORT": str(installation.server.port),
+        "PGPASSWORD": (installation.bootstrapped.secrets / "postgres_password").read_text().strip(),
+    }  # fmt: skip
+    subprocess.run(["/bin/sh", "-c", text], env=reached, check=True, capture_output=True)
+    url = f"postgresql://sigilo_monitor@127.0.0.1:{installation.server.port}/sigilo"
+    with psycopg.connect(url, password=secret.read_text().strip(), autocommit=True) as connection:
+        assert connection.execute("SELECT count(*) > 0 FROM pg_stat_activity").fetchone() == (True,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT FROM public.patients")
 
 
 def test_redis_knows_nobody_without_a_name_and_gives_each_what_it_needs(installation: Installation) -> None:
     port = installation.ports["redis"]
     with pytest.raises(redis.exceptions.AuthenticationError):
-        redis.Redis(port=port).ping()
+        redis.Redis(port=port, retry=NEVER_AGAIN).ping()
     ours: Any = redis.Redis.from_url(installation.url("redis_url"))
     assert ours.set("a", 1) and ours.eval("return redis.call('incr', KEYS[1])", 1, "a") == 2
     for refused in ("CONFIG GET *", "FLUSHALL", "ACL LIST", "SHUTDOWN", "DEBUG OBJECT a", "KEYS *"):
@@ -198,8 +125,11 @@ def test_redis_knows_nobody_without_a_name_and_gives_each_what_it_needs(installa
             client.get("a")
     cache: Any = redis.Redis.from_url(installation.url("cache_url"))
     assert cache.info()["maxmemory_policy"] == "allkeys-lru" and cache.info()["aof_enabled"] == 0
+    elsewhere = redis.Redis(
+        port=installation.ports["redis-cache"], username="monitor", password=password, retry=NEVER_AGAIN
+    )
     with pytest.raises(redis.exceptions.AuthenticationError):
-        redis.Redis(port=installation.ports["redis-cache"], username="monitor", password=password).ping()
+        elsewhere.ping()
 
 
 def test_exporters_come_in_with_their_own_logins(installation: Installation) -> None:
@@ -212,28 +142,28 @@ def test_exporters_come_in_with_their_own_logins(installation: Installation) -> 
         assert {"redis_memory_used_bytes", "redis_connected_clients"} <= names
 
 
-def test_all_of_it_works_with_the_rights_that_each_has(installation: Installation) -> None:
-    """Web, every kind of worker and the scheduler, each with its own files: a person is made, the event is sealed."""
+def test_processes_work_with_the_rights_that_each_has(installation: Installation) -> None:
+    """One of each kind, with its own files: a person is made, the event is sealed, and all that they need answers."""
     blue = installation.ports["web-blue"]
-    workers = ("worker-audit", "worker-prompt", "worker-inference", "worker")
     with ExitStack() as stack:
         stack.enter_context(installation.running("web-blue", "web", "--port", str(blue), "--workers", "1"))
-        for name in (*workers, "scheduler"):
+        for name in ("worker-audit", "scheduler"):
             stack.enter_context(installation.running(name))
         ana = ("--email", "ana@clinica.br", "--name", "Ana", "--role", "ADMIN")
         made = installation.run("tools", "user", "create", *ana)
         assert made.returncode == 0, made.stderr
-        assert wait_until(lambda: health(blue) == "ok", SECONDS), dependencies(blue)
+        parts = ("database", "redis", "trail", "scheduler")
+        assert wait_until(lambda: all(status(blue, part) == "ok" for part in parts), SECONDS), dependencies(blue)
+        # Of the other queues nobody takes care here.
+        assert wait_until(lambda: "audit" not in dependencies(blue)["worker"].get("note", ""), SECONDS)
         auditor = installation.url("database_url_auditor")
         with psycopg.connect(auditor, autocommit=True) as connection:
             sealed = "SELECT count(*) > 0 FROM audit_trail"
             assert wait_until(lambda: connection.execute(sealed).fetchone() == (True,), SECONDS)
 
 
-def health(port: int) -> str:
-    found = dependencies(port)
-    parts = {name: part["status"] for name, part in found.items() if name != "backups"}  # none was made yet
-    return "ok" if parts and set(parts.values()) == {"ok"} else str(parts)
+def status(port: int, part: str) -> str:
+    return dependencies(port).get(part, {}).get("status", "")
 
 
 def dependencies(port: int) -> dict[str, dict[str, str]]:

@@ -166,6 +166,17 @@ def test_prometheus_asks_everybody_who_is_where_it_asks(project: Project) -> Non
     assert there - asked == NOT_ASKED | {"prometheus"}  # itself, at localhost
 
 
+def test_who_looks_at_postgresql_is_made_before_the_role_gets_its_password(project: Project) -> None:
+    folder = "/docker-entrypoint-initdb.d/"
+    mounted = [target for source, target, _ in project.mounts("postgres") if source.endswith("/role.sql")]
+    copied = re.findall(rf"COPY first-start ({folder}\S+\.sh)", (ROOT / "deploy/postgres/Dockerfile").read_text())
+    assert len(mounted) == len(copied) == 1 and mounted[0].startswith(folder)
+    assert [*mounted, *copied] == sorted(mounted + copied), "scripts are run by name"
+    role = project.environment_of("postgres-exporter")["DATA_SOURCE_USER"]
+    for path in ("deploy/postgres/first-start", "observability/postgres-exporter/role.sql"):
+        assert f"ROLE {role} " in (ROOT / path).read_text()
+
+
 def test_who_is_spoken_to_by_name_is_there(project: Project) -> None:
     sources = yaml.safe_load((OBSERVABILITY / "grafana/provisioning/datasources/sigilo.yml").read_text())
     hosts = {urlsplit(each["url"]).hostname: "grafana" for each in sources["datasources"]}
