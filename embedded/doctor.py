@@ -80,6 +80,7 @@ def examine(environ: MutableMapping[str, str]) -> Iterator[Finding]:
     yield _finding("Background work", lambda: _background(settings))
     yield _finding("Backups", lambda: _backups(settings))
     yield _finding("Archive of changes", lambda: archive(settings))
+    yield _finding("Restore drills", lambda: drills(settings))
     if settings.ollama_url:
         yield _finding("Language model", lambda: _model(settings))
 
@@ -245,6 +246,21 @@ def archive(settings: Settings) -> str:
             " PostgreSQL (docs/disaster-recovery.md, To the second before)"
         )
     return f"{found.age.total_seconds():.0f} s behind"
+
+
+def drills(settings: Settings) -> str:
+    """Whether each night's may fill the archive of changes with all that it restores."""
+    from services.base_backups import HERE
+
+    if settings.drill_database_url.get_secret_value():
+        return "on a server of their own"
+    if _asked(settings, f"SELECT {HERE}") == (True,):
+        raise TroubleError(
+            "they restore on the server that archives every change, and are refused there when they would make more"
+            f" than {settings.drill_archived_mib} MiB of WAL: name a server of their own in DRILL_DATABASE_URL"
+            " (docs/disaster-recovery.md, The drills' server)"
+        )
+    return "on the database's own server, which archives nothing"
 
 
 def _backups(settings: Settings) -> str:

@@ -31,16 +31,20 @@ def environment(settings: Settings) -> dict[str, str]:
     values = {name.upper(): getattr(settings, name) for name in type(settings).model_fields if "database_url_" in name}
     for name in ("secret_key", "field_key", "audit_signing_key", "redis_url"):
         values[name.upper()] = getattr(settings, name)
+    if settings.backup_url:
+        values |= {name.upper(): getattr(settings, name) for name in ("s3_access_key_id", "s3_secret_access_key")}
     plain = {name: value.get_secret_value() for name, value in values.items()}
     return {
         **os.environ, **plain, "SIGILO_ENV": "development", "SIGILO_HOME": str(settings.sigilo_home),
         "PUBLIC_URL": settings.public_url, "POSTGRES_PROGRAMS": settings.postgres_programs,
-        "BACKUP_AGE_RECIPIENT": settings.backup_age_recipient,
+        "BACKUP_AGE_RECIPIENT": settings.backup_age_recipient, "BACKUP_URL": settings.backup_url,
+        "S3_ENDPOINT_URL": settings.s3_endpoint_url, "S3_REGION": settings.s3_region,
     }  # fmt: skip
 
 
-def begin(variables: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", CHILD], env=variables)
+def begin(variables: dict[str, str], first: str = "") -> subprocess.Popen[bytes]:
+    """``first``: lines that it runs before all else."""
+    return subprocess.Popen([sys.executable, "-c", f"{first}\n{CHILD}"], env=variables)
 
 
 def kill(process: subprocess.Popen[bytes], settings: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,12 +22,14 @@ from backups.find import find_backup, trusted
 from backups.job import Connection
 from backups.manifest import Manifest, manifest_signer
 from backups.restore import restore_backup
-from backups.samples import compare_samples, seal_samples, take_samples
+from backups.samples import by_chance, compare_samples, seal_samples, take_samples
 from backups.store import MANIFEST
 from config import Principal, Settings
 from services.backup_standing import STANDING, read_standing
 from tests.backups.conftest import back_up, databases_left, silent
 from tests.conftest import test_key as key_of
+from tests.observability.alert_rules import RUNBOOKS
+from tests.observability.test_runbooks import sections
 from tests.servers import DatabaseServer
 
 pytestmark = pytest.mark.database
@@ -212,6 +215,35 @@ def test_a_trail_that_was_tampered_with_is_said_and_its_backups_count(
     assert rows == [("VERIFIED", "PASSED", True, None)] * 2
     standing = read_standing(connection.execute(STANDING).fetchone() or ())
     assert standing.alerts == ["trail-damaged"] and standing.good_at is not None
+    [statement] = re.findall(r"```sql\n(.*?)```", sections(RUNBOOKS / "backups.md")["BackupTrailDamaged"], re.DOTALL)
+    assert [row[3] > 0 for row in connection.execute(statement).fetchall()] == [True, True], "the runbook finds them"
+
+
+def test_a_damaged_trail_is_said_until_an_auditor_took_note_of_it_and_then_what_is_new(
+    here: Settings, connection: Connection, server: DatabaseServer, clinic: str
+) -> None:
+    def alerts() -> list[str]:
+        return read_standing(connection.execute(STANDING).fetchone() or ()).alerts
+
+    with psycopg.connect(server.superuser_url(clinic), autocommit=True) as superuser:
+        superuser.execute("SET session_replication_role = replica")
+        superuser.execute(TAMPERED)
+        run_drill(here, connection, back_up(here, connection).id, silent)
+        assert alerts() == ["trail-damaged"]
+        [(places,)] = connection.execute("SELECT trail_problems FROM backup_drills").fetchall()
+        superuser.execute(
+            "INSERT INTO audit_alarms (id, places, noted_at, noted_by, note) SELECT gen_random_uuid(), %s, now(),"
+            " gen_random_uuid(), 'known, and dealt with'",
+            [places],
+        )
+        run_drill(here, connection, back_up(here, connection).id, silent)
+        assert alerts() == [], "the next night finds the same"
+        connection.execute("UPDATE backup_drills SET trail_problems = trail_problems + 1")
+        assert alerts() == ["trail-damaged"], "more than was noted"
+        connection.execute("UPDATE backup_drills SET trail_problems = 0")
+        assert alerts() == []
+        run_drill(here, connection, back_up(here, connection).id, silent)
+        assert alerts() == ["trail-damaged"], "what comes after an intact one is new"
 
 
 def test_a_trail_that_is_tampered_with_in_the_backup_alone_passes_no_drill(
@@ -223,11 +255,12 @@ def test_a_trail_that_is_tampered_with_in_the_backup_alone_passes_no_drill(
         superuser.execute(TAMPERED)
         manifest = back_up(here, connection)
         superuser.execute("UPDATE audit_trail SET action = %s WHERE sequence = 3", row)
+    connection.execute("UPDATE backups SET state = 'VERIFIED', verified_at = now()")  # by a drill of before
     with pytest.raises(BackupFailed, match="trail of the restored database is not intact"):
         run_drill(here, connection, manifest.id, silent)
-    assert connection.execute("SELECT state FROM backups").fetchone() == ("DONE",)
+    assert connection.execute("SELECT state FROM backups").fetchone() == ("DONE",), "it counts no longer"
     standing = read_standing(connection.execute(STANDING).fetchone() or ())
-    assert "drill-failed" in standing.alerts
+    assert "drill-damaged" in standing.alerts and "drill-failed" not in standing.alerts
 
 
 def test_the_manifest_lies_in_the_clear_and_names_no_patient(
@@ -254,3 +287,16 @@ def test_a_manifest_that_was_exchanged_in_the_store_is_found_though_it_is_signed
     drills = connection.execute("SELECT state, is_damaged FROM backup_drills ORDER BY started_at").fetchall()
     assert drills == [("PASSED", False), ("FAILED", True)], "it is not made again"
     assert connection.execute("SELECT state FROM backups").fetchone() == ("DONE",), "it counts no longer"
+
+
+def test_a_table_of_which_most_was_deleted_has_its_rows_looked_at(server: DatabaseServer, clinic: str) -> None:
+    with psycopg.connect(server.superuser_url(clinic), autocommit=True) as superuser:
+        superuser.execute("CREATE TABLE bloated (id uuid, filler text) WITH (autovacuum_enabled = off)")
+        superuser.execute(
+            "INSERT INTO bloated SELECT gen_random_uuid(), repeat('x', 500) FROM generate_series(1, 20000)"
+        )
+        assert len(by_chance(superuser, "bloated", 5)) == 5
+        superuser.execute("DELETE FROM bloated WHERE ctid <> (SELECT max(ctid) FROM bloated)")
+        assert [len(by_chance(superuser, "bloated", 5)) for _ in range(5)] == [1] * 5
+        superuser.execute("TRUNCATE bloated")
+        assert by_chance(superuser, "bloated", 5) == []

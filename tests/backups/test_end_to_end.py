@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pyrage
 import pytest
 
 from backups import job
+from backups.database import locked_server
 from backups.drill import run_drill
 from backups.errors import BackupFailed
 from backups.find import find_backup, trusted
@@ -53,8 +59,11 @@ def test_a_backup_is_made_and_its_drill_verifies_it(
     assert checks["rows"] == sum(manifest.tables.values()) and checks["samples"] and checks["events"]
     row = connection.execute("SELECT state, verified_at IS NOT NULL FROM backups").fetchone()
     assert row == ("VERIFIED", True)
-    drill = connection.execute("SELECT state, restore_seconds > 0, failure FROM backup_drills").fetchone()
-    assert drill == ("PASSED", True, None)
+    drill = connection.execute(
+        "SELECT state, failure, fetch_seconds > 0, check_seconds > 0,"
+        " restore_seconds > fetch_seconds + check_seconds FROM backup_drills"
+    ).fetchone()
+    assert drill == ("PASSED", None, True, True, True)
     assert databases_left(server) == []
     done = connection.execute("SELECT action, outcome FROM audit_outbox ORDER BY id").fetchall()
     assert done == [("backup.create", "success"), ("backup.drill", "success")]
@@ -189,13 +198,48 @@ def test_a_restore_that_fails_at_its_last_step_leaves_no_key_behind(
     here: Settings, connection: Connection, server: DatabaseServer, gone: str, recovery: pyrage.x25519.Identity,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
+    (here.sigilo_home / "archives").mkdir(parents=True)
+    (here.sigilo_home / "archives" / "old.trail.gz.age").write_bytes(b"an old month")
     back_up(here, connection)
+    laid: list[Path] = []
 
     def in_use(*_: object) -> None:
+        laid.extend(path for path in (here.sigilo_home / "restored").rglob("*") if path.is_file())
         raise BackupFailed("Somebody keeps connecting.")
 
     monkeypatch.setattr("backups.restore.take_place", in_use)
     with pytest.raises(BackupFailed, match="keeps connecting"):
         restored(here, server, gone, recovery)
-    assert not list(here.sigilo_home.rglob("keys.env"))
+    assert [path.name for path in laid] == ["old.trail.gz.age"], "whoever is killed here leaves no key in the clear"
+    assert not list(here.sigilo_home.rglob("keys.env")) and not laid[0].exists()
     assert databases_left(server) == []
+
+
+def test_keys_that_can_not_be_laid_do_not_undo_a_restore(
+    here: Settings, connection: Connection, server: DatabaseServer, gone: str, recovery: pyrage.x25519.Identity
+) -> None:
+    manifest = back_up(here, connection)
+    name = manifest.database.name.partition(".")[0]
+    (here.sigilo_home / "restored" / name / "keys.env").mkdir(parents=True)
+    done = restored(here, server, gone, recovery)
+    assert not done.has_keys and done.rows == manifest.rows
+    assert "can't be laid into" in done.remarks[0] and f"{name}.keys.age with `age --decrypt" in done.remarks[0]
+
+
+def test_what_a_drill_waits_for_another_is_not_what_a_restore_takes(
+    here: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = back_up(here, connection)
+    waited = 0.0
+
+    @contextmanager
+    def after_another(*given: Any, **options: Any) -> Iterator[Any]:
+        nonlocal waited
+        waited = 10_000.0
+        with locked_server(*given, **options) as server:
+            yield server
+
+    monkeypatch.setattr("backups.drill.locked_server", after_another)
+    monkeypatch.setattr("backups.drill.time", SimpleNamespace(monotonic=lambda: time.monotonic() + waited))
+    run_drill(here, connection, manifest.id, silent)
+    assert connection.execute("SELECT restore_seconds < 1000 FROM backup_drills").fetchone() == (True,)

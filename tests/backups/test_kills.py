@@ -1,4 +1,5 @@
-"""kill -9 at any moment of a backup and its drill: `make drill` does so thirty times, each at another one."""
+"""kill -9 at any moment of a backup and its drill: `make drill` does so thirty times, each at another one; and at each
+stage of an upload."""
 
 from __future__ import annotations
 
@@ -12,13 +13,64 @@ from backups import job
 from backups.run import work_off
 from backups.store import MANIFEST
 from config import Settings
+from embedded.process import wait_until
 from services.backup_standing import STANDING, read_standing
-from tests.backups.conftest import databases_left
+from tests.backups.conftest import PART, databases_left
 from tests.backups.processes import begin, environment, kill
+from tests.integrations.fake_s3 import FakeS3
 from tests.servers import DatabaseServer
 
+SMALL_PARTS = f"from integrations import bucket_storage\nbucket_storage.PART_BYTES = {PART}\n"
 ROUNDS = int(os.environ.get("DRILL_ROUNDS", "1"))
 LONGEST_SECONDS = 5.0  # about as long as both take
+
+
+class StopsAt(list[tuple[str, str]]):
+    """What the bucket was asked; it answers no more once it was asked ``what`` for the ``nth`` time."""
+
+    def __init__(self, bucket: FakeS3, what: tuple[str, str], nth: int) -> None:
+        super().__init__()
+        self._bucket = bucket
+        self._what = what
+        self._nth = nth
+
+    def append(self, each: tuple[str, str]) -> None:
+        super().append(each)
+        if each == self._what and self.count(each) == self._nth:
+            self._bucket.hangs = True
+
+
+@pytest.mark.parametrize(
+    ("what", "nth"),
+    [
+        (("POST", "uploads"), 1),  # before a part
+        (("PUT", "part"), 3),  # between two parts
+        (("POST", "upload"), 1),  # all parts are there, and no object
+        (("PUT", "object"), 3),  # the manifest, behind two small parts
+    ],
+    ids=["begin", "parts", "complete", "manifest"],
+)
+def test_killed_at_a_stage_of_an_upload_nothing_half_done_counts_and_nothing_stays(
+    far: Settings, bucket: FakeS3, server: DatabaseServer, what: tuple[str, str], nth: int
+) -> None:
+    stopping = StopsAt(bucket, what, nth)
+    bucket.asked = stopping
+    process = begin(environment(far), SMALL_PARTS)
+    try:
+        assert wait_until(lambda: bucket.hangs or process.poll() is not None, 60)
+        assert process.poll() is None, "it waits for an answer"
+    finally:
+        kill(process, far)
+    bucket.hangs, bucket.asked = False, []
+    with job.exclusive(far) as connection:
+        done = work_off(far, connection)
+        states = connection.execute("SELECT state, origin FROM backups ORDER BY created_at").fetchall()
+        name = connection.execute("SELECT name FROM backups WHERE state = 'VERIFIED'").fetchone()
+    assert states == [("FAILED", "SCHEDULED"), ("VERIFIED", "AGAIN")] and len(done.made) == len(done.drilled) == 1
+    assert bucket.uploads == {} and name is not None
+    lying = {key for key, versions in bucket.versions.items() if versions[-1].body is not None}
+    assert lying and all(key.startswith(f"night/{name[0]}") for key in lying)
+    assert databases_left(server) == []
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))

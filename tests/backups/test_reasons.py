@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyrage
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
 
 from backups import job
 from backups.drill import run_drill
@@ -96,6 +97,23 @@ def a_wrong_clock(place: Place) -> None:
         fails(place.here, place.connection)
 
 
+def a_run_that_takes_too_long(place: Place) -> None:
+    def slow(*_: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    with place.patch.context() as patch:
+        patch.setattr("backups.create.programs_of", slow)
+        fails(place.here, place.connection)
+
+
+def no_room_for_the_drill(place: Place) -> None:
+    manifest = back_up(place.here, place.connection)
+    with pytest.raises(BackupFailed):
+        run_drill(
+            place.here.model_copy(update={"drill_room_mib": 1}), place.connection, manifest.id, silent
+        )  # fmt: skip
+
+
 def no_recovery_key(place: Place) -> None:
     without = place.here.model_copy(update={"backup_age_recipient": "", "sigilo_env": "production"})
     fails(without, place.connection)
@@ -160,6 +178,8 @@ def another_signature(place: Place) -> None:
         (wrong_credentials_of_the_store, "O armazenamento falhou: respondeu 403."),
         (wrong_credentials_of_the_database, "Não foi possível acessar o banco de dados, ou ele encerrou a conexão."),
         (a_wrong_clock, "O relógio desta máquina e o do banco de dados diferem em 3600 s: acerte-os."),
+        (a_run_that_takes_too_long, "Demorou mais do que uma execução pode (BACKUP_RUN_MINUTES) e foi encerrado"),
+        (no_room_for_the_drill, "MiB, e DRILL_ROOM_MIB dá 1: dê mais aos testes."),
         (no_recovery_key, "BACKUP_AGE_RECIPIENT não está definido: faça uma chave em outra máquina"),
         (a_folder_that_keeps_no_drill_key, "Não foi possível guardar a chave de teste ("),
         (interrupted, "O processo foi interrompido ou encerrado, e o que tinha gravado foi removido."),

@@ -183,7 +183,7 @@ def test_doctor_finds_everything_well(served: Settings, worker_databases: Databa
     result = sigilo("doctor")
     assert result.exit_code == 0, result.stdout
     assert "every role connects" in result.stdout
-    assert result.stdout.splitlines()[-1] == "13 checks, 0 to fix"
+    assert result.stdout.splitlines()[-1] == "14 checks, 0 to fix"
 
 
 def test_doctor_finds_work_that_failed_for_good(served: Settings, worker_databases: Databases) -> None:

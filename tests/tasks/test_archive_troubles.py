@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from config import Settings
-from embedded.doctor import TroubleError, archive
+from embedded.doctor import TroubleError, archive, drills
 from embedded.process import wait_until
 from models.engine import Databases
 from services.backup_mail_words import WORDS
@@ -133,3 +133,10 @@ def test_another_programs_archive_needs_nobody_to_tell_of_it(work_settings: Sett
             assert archive(production).endswith("s behind")
         finally:
             set_archive_command(connection, "DEFAULT")
+
+
+def test_doctor_wants_a_server_for_drills_where_every_change_is_archived(work_settings: Settings) -> None:
+    with pytest.raises(TroubleError, match="name a server of their own in DRILL_DATABASE_URL"):
+        drills(work_settings)
+    apart = work_settings.model_copy(update={"drill_database_url": work_settings.database_url_migrator})
+    assert drills(apart) == "on a server of their own"

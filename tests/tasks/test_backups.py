@@ -9,10 +9,13 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import select, text
 
+from backups.create import TOO_LONG
 from backups.errors import BackupFailed
 from backups.keys import HOLDER
+from celery_app import worker_settings
 from config import Principal, Settings
 from integrations.broker import queue_of
 from models import Backup, BackupDrill, BackupKey
@@ -201,3 +204,22 @@ def test_a_run_beside_another_does_nothing(app: Any, work_settings: Settings) ->
         assert app.tasks[RUN]() == {}
     with psycopg.connect(work_settings.url_for(Principal.WORKER)) as connection:
         assert connection.execute("SELECT count(*) FROM backups").fetchone() == (0,)
+
+
+def test_what_takes_too_long_says_so_and_how_long_it_may_take_is_a_setting(
+    app: Any, work_databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*_: Any) -> None:
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr("backups.create.programs_of", slow)
+    with pytest.raises(BackupFailed, match=r"longer than a run may \(BACKUP_RUN_MINUTES\)"):
+        app.tasks[BACKUP]()
+    with work_databases.session(Principal.STAFF) as session:
+        assert [row.failure for row in session.scalars(select(Backup))] == [TOO_LONG]
+    monkeypatch.setenv("BACKUP_RUN_MINUTES", "300")
+    made = worker_settings()
+    assert set(made["task_annotations"]) == {BACKUP, RUN}
+    limits = made["task_annotations"][BACKUP]
+    assert limits["soft_time_limit"] == 300 * 60 < limits["time_limit"] < made["visibility_timeout"]
+    assert app.tasks[RUN].soft_time_limit == 110 * 60, "as it is without the setting"
