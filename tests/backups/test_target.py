@@ -19,7 +19,7 @@ PASSWORD = "of: the/tests@alone"
 HIDING = """
 import sys
 from cli_arguments import hide_argument
-print(hide_argument(sys.argv[1]), hide_argument("postgresql://nobody:else@h/x"), sys.argv[1])
+print(hide_argument(sys.argv[1]), hide_argument(sys.argv[1] + "?"), sys.argv[1])
 print(open("/proc/self/cmdline").read().replace("\\0", " "))
 """
 
