@@ -211,7 +211,8 @@ def _lay_keys(lines: bytes, restored: Restored) -> None:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
             target.write(lines)
     except OSError as error:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
         part = restored.manifest.part(KEYS)
         restored.remarks.append(
             f"FIELD_KEY and the other keys of then can't be laid into {restored.folder} ({kind_of(error)}): open"

@@ -232,8 +232,8 @@ def test_a_damaged_trail_is_said_until_an_auditor_took_note_of_it_and_then_what_
         assert alerts() == ["trail-damaged"]
         [(places,)] = connection.execute("SELECT trail_problems FROM backup_drills").fetchall()
         superuser.execute(
-            "INSERT INTO audit_alarms (id, places, noted_at, noted_by, note) SELECT gen_random_uuid(), %s, now(),"
-            " gen_random_uuid(), 'known, and dealt with'",
+            "INSERT INTO audit_alarms (id, places, noted_at, noted_by, note) SELECT gen_random_uuid(), %s, now(), id,"
+            " 'known, and dealt with' FROM users LIMIT 1",
             [places],
         )
         run_drill(here, connection, back_up(here, connection).id, silent)
