@@ -118,7 +118,12 @@ def test_one_mail_for_each_trouble_and_one_when_all_is_well(
     drill = BackupDrill(backup_id=again.id, state="FAILED", failure="No.", finished_at=NOW - timedelta(minutes=6))
     add(work_databases, drill)
     assert tell() == 1, "another trouble"
-    assert "O teste de restauração mais novo falhou" in said(inbox)[0][2]
+    [(_, _, body)] = said(inbox)
+    assert "O teste de restauração mais novo não pôde ser feito" in body and "não confie" not in body
+    with as_superuser(superuser) as connection:
+        connection.execute("UPDATE backup_drills SET is_damaged = TRUE")
+    assert tell() == 1, "and that is worse"
+    assert "O teste de restauração mais novo falhou: não confie nesse backup" in said(inbox)[0][2]
     good = stored(NOW - timedelta(minutes=5))
     add(work_databases, good)
     add(work_databases, BackupDrill(backup_id=good.id, state="PASSED", finished_at=NOW - timedelta(minutes=4)))

@@ -117,7 +117,8 @@ def test_an_administrators_day_begins_with_what_failed(admin: Browser, databases
 def test_a_failed_drill_is_no_good_backup(admin: Browser, databases: Databases) -> None:
     made = make_backup(databases, state="DONE", verified_at=None, failed_drill="The dump is damaged.")
     listed = admin.get("/backups").get_data(as_text=True)
-    assert "O teste mais novo falhou" in listed
+    assert "O teste mais novo não pôde ser feito: daquele backup nada se sabe" in listed
+    assert "não é confiável" not in listed and "O teste mais novo falhou" not in listed
     assert "mais de 26 horas, ou não existe" in listed
     shown = admin.get(f"/backups/{made}").get_data(as_text=True)
     assert "Só depois que um teste o restaurar" in shown
@@ -126,6 +127,7 @@ def test_a_failed_drill_is_no_good_backup(admin: Browser, databases: Databases) 
         session.execute(update(BackupDrill).values(is_damaged=True))
     for path in ("/backups", f"/backups/{made}"):
         assert "Nova tentativa em " not in admin.get(path).get_data(as_text=True), "it would end as it did"
+    assert "O teste mais novo falhou" in admin.get("/backups").get_data(as_text=True)
 
 
 def test_a_trail_that_is_not_intact_is_said_of_a_backup_that_counts(admin: Browser, databases: Databases) -> None:
