@@ -123,15 +123,15 @@ def superuser_url() -> str:
     """The database as a superuser: the embedded one's, or DATABASE_URL where the environment brings it. Raises
     EmbeddedError where there is but a login for each role."""
     settings = running_settings()
-    if brings_database(os.environ):
-        own: str = settings.database_url.get_secret_value()
-        if not own:
-            raise EmbeddedError(
-                "no DATABASE_URL is set, only one URL per role: name one whose login may make databases, as"
-                " DATABASE_URL or where a command takes one"
-            )
-        return own
-    return (Home.of(os.environ).secrets / "database_url_superuser").read_text().strip()
+    if brings_database(os.environ) and settings.database_url.get_secret_value():
+        return settings.database_url.get_secret_value()
+    try:
+        return (Home.of(os.environ).secrets / "database_url_superuser").read_text().strip()
+    except FileNotFoundError:
+        raise EmbeddedError(
+            "no DATABASE_URL is set, only one URL per role: name one whose login may make databases, as DATABASE_URL or"
+            " where a command takes one"
+        ) from None
 
 
 @contextmanager

@@ -39,9 +39,9 @@ def parts_of(store: Store, first: int = PART_BYTES) -> Parts:
     return Parts(cast(ObjectStore, store), once, "key", {}, first)
 
 
-def test_they_hold_a_hundred_and_sixty_gibibytes_in_the_memory_of_26_mebibytes() -> None:
+def test_they_hold_144_gibibytes_in_the_memory_of_22_mebibytes() -> None:
     sizes = [part_bytes(number) for number in range(MOST_PARTS)]
-    assert sum(sizes) > 160 << 30 and max(sizes) == 26 * MIB and sizes == sorted(sizes)
+    assert sum(sizes) > 144 << 30 and max(sizes) < 22 * MIB and sizes == sorted(sizes)
 
 
 @pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 250, 1000])
@@ -70,7 +70,7 @@ def test_memory_holds_one_part_and_no_copy(monkeypatch: pytest.MonkeyPatch) -> N
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert store.sizes[:5] == [each * MIB for each in (8, 10, 12, 14, 16)]
+    assert store.sizes[:5] == [int(each * MIB) for each in (8, 9.5, 11, 12.5, 14)]
     assert peak < (max(store.sizes) + (4 * MIB))
 
 
