@@ -23,6 +23,7 @@ from backups.manifest import Manifest
 from backups.prune import prune
 from backups.restore import restore_backup
 from backups.run import work_off
+from backups.store import remove_backup
 from config import Settings
 from integrations import bucket_storage, object_store
 from integrations.bucket_reader import Reader
@@ -279,7 +280,7 @@ def test_what_is_locked_is_not_deleted_and_one_that_can_not_be_keeps_no_other(
     assert prune(few, connection).gone == [] and len(bucket.asked) == before
     connection.execute("UPDATE backups SET locked_until = now() - interval '1 s'")
     stuck = made[0].database.name.partition(".")[0]
-    remove = prune_module.remove_backup
+    remove = remove_backup
 
     def refuse_one(storage: Storage, name: str) -> None:
         if name == stuck:

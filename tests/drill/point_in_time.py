@@ -8,6 +8,7 @@ A table is dropped and comes back as it was the second before; the machine is lo
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import threading
@@ -50,26 +51,36 @@ LOCAL = f"local all {LOGIN} scram-sha-256\n"
 class Archived:
     """A server whose WAL goes into an archive, as production's configuration says."""
 
-    def __init__(self, programs: Programs, folder: Path, archive: Path) -> None:
+    def __init__(
+        self, programs: Programs, folder: Path, archive: Path, secret_lines: str = "", **instead: str
+    ) -> None:
+        """``secret_lines`` and ``instead``: where else than in a folder the archive is."""
         self._programs = programs
         self.archive = archive
         self.database = ""
         configuration = archive / "pgbackrest.conf"
         configuration.write_text((DEPLOY / "pgbackrest.conf").read_text())
         configuration.chmod(0o644)
+        # What is secret stands in a file beside it that the account alone reads, as production has it mounted.
+        secrets = archive / "conf.d" / "secrets.conf"
+        secrets.parent.mkdir(mode=0o755)
+        secrets.write_text("[global]\nrepo1-cipher-pass=the passphrase of a drill\n" + secret_lines)
+        secrets.chmod(0o600)
+        if programs.account is not None:
+            os.chown(secrets, programs.account.uid, programs.account.gid)
         # pgBackRest takes what differs from its file from variables, which is how production gives it the bucket.
         self._environment = {
             "PGBACKREST_CONFIG": str(configuration),
+            "PGBACKREST_CONFIG_INCLUDE_PATH": str(secrets.parent),
             "PGBACKREST_REPO1_TYPE": "posix",
             "PGBACKREST_REPO1_PATH": str(archive / "repository"),
-            "PGBACKREST_REPO1_CIPHER_PASS": "the passphrase of a drill",
             "PGBACKREST_SPOOL_PATH": str(archive / "spool"),
             "PGBACKREST_LOCK_PATH": str(archive / "lock"),
             "PGBACKREST_PG1_PATH": str(folder / "data"),
             "PGBACKREST_PG1_SOCKET_PATH": str(folder),
             "PGBACKREST_PG1_USER": LOGIN,
             "PGPASSWORD": PASSWORD,
-        }
+        } | instead
         self.server = Server(programs, folder, **self._environment)
         self._environment["PGBACKREST_PG1_PORT"] = str(self.server.port)
 

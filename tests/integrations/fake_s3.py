@@ -58,8 +58,8 @@ class Upload:
 class FakeS3(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, handler: type[Handler] | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), handler or Handler)
         self.versions: dict[str, list[Version]] = {}  # by key, the first one first
         self.asked: list[tuple[str, str]] = []  # method and what was asked for
         self.page_size = 1000
@@ -92,7 +92,7 @@ class FakeS3(ThreadingHTTPServer):
         self.versions.setdefault(key, []).append(Version(f"v{number}", body, headers))
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     server: FakeS3
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # or each answer waits for the client's delayed acknowledgement
