@@ -23,6 +23,7 @@ from embedded.process import spawn, stop, wait_until
 from embedded.redis import PACKAGE as REDIS
 from tests.cluster import Server, programs_here, server_folders
 from tests.image.container import Container, Image
+from tests.image.secret_search import secrets_in
 from tests.installation import free_port
 
 TOP = Path(__file__).resolve().parents[2]
@@ -125,6 +126,10 @@ def test_what_it_is_started_with(image: Image) -> None:
     assert image.words("Cmd")[0] == "web"
     assert image.configuration["Labels"]["org.opencontainers.image.version"] == PRODUCT_VERSION
     assert not [each for each in image.words("Env") if "KEY" in each or "PASSWORD" in each or "URL" in each]
+
+
+def test_nothing_in_it_is_secret(image: Image) -> None:
+    assert secrets_in(image.root) == []
 
 
 def test_what_is_in_it(image: Image) -> None:
