@@ -15,20 +15,20 @@ ROOT = Path(__file__).resolve().parents[2]
 KEY = "q" * 43 + "="
 
 
-@pytest.mark.parametrize(
-    ("place", "text", "what"),
-    [
-        ("usr/lib/x.pem", make_certificate()[0], "a private key"),
-        ("usr/share/key", str(pyrage.x25519.Identity.generate()), "an age identity"),
-        ("opt/sigilo/app/x.py", "k = 'AKIA" + "Q" * 16 + "'", "an access key of AWS"),
-        ("opt/sigilo/app/x.sh", f"export FIELD_KEY={KEY}", "a key of Sigilo's"),
-        ("etc/x.conf", f"repo1-cipher-pass={KEY}", "a key of Sigilo's"),
-        ("etc/x", "postgresql://sigilo:hunter2hunter2@db/sigilo", "a password in an address"),
-        ("opt/sigilo/app/.env", "", "a file for secrets"),
-        ("root/.pgpass", "", "a file for secrets"),
-        ("var/lib/sigilo/drill/age1.key", "", "a file for secrets"),
-    ],
-)
+PLANTED = [
+    ("usr/lib/x.pem", make_certificate()[0], "a private key"),
+    ("usr/share/key", str(pyrage.x25519.Identity.generate()), "an age identity"),
+    ("opt/sigilo/app/x.py", "k = 'AKIA" + "Q" * 16 + "'", "an access key of AWS"),
+    ("opt/sigilo/app/x.sh", f"export FIELD_KEY={KEY}", "a key of Sigilo's"),
+    ("etc/x.conf", f"repo1-cipher-pass={KEY}", "a key of Sigilo's"),
+    ("etc/x", "postgresql://sigilo:hunter2hunter2@db/sigilo", "a password in an address"),
+    ("opt/sigilo/app/.env", "", "a file for secrets"),
+    ("root/.pgpass", "", "a file for secrets"),
+    ("var/lib/sigilo/drill/age1.key", "", "a file for secrets"),
+]
+
+
+@pytest.mark.parametrize(("place", "text", "what"), PLANTED, ids=[place for place, _, _ in PLANTED])
 def test_what_is_planted_is_found(tmp_path: Path, place: str, text: str, what: str) -> None:
     path = tmp_path / place
     path.parent.mkdir(parents=True)

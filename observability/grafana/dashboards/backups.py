@@ -116,11 +116,11 @@ OVER_TIME = (
         Query("max(sigilo_wal_archive_age_seconds)", "newest archived change"),
         words=Words(
             "Since the newest change in PostgreSQL's own archive. No data where it archives nothing.",
-            "Below two minutes while somebody writes; it grows while the clinic sleeps and nothing waits.",
+            "Below a minute while somebody writes; it grows while the clinic sleeps and nothing waits.",
             Runbook.BACKUPS,
         ),
         unit="s",
-        levels=above(300),
+        levels=above(120),
     ),
     trend(
         "Archive of WAL: waiting",
