@@ -26,12 +26,14 @@ test: $(INSTALLED) ## Run all tests, browser tests included
 	@scripts/install-chromium
 	@scripts/install-prometheus >/dev/null
 	@scripts/install-caddy >/dev/null
+	@scripts/install-host-programs >/dev/null
 	@$(BIN)/python $(ALL_TESTS)
 
 coverage: $(INSTALLED) ## Run all tests, and fail when they reach less than 90 % of the lines and branches
 	@scripts/install-chromium
 	@scripts/install-prometheus >/dev/null
 	@scripts/install-caddy >/dev/null
+	@scripts/install-host-programs >/dev/null
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run $(ALL_TESTS)
 	@$(BIN)/coverage combine --quiet

@@ -172,6 +172,18 @@ def db_upgrade(revision: str) -> None:
     click.echo(f"The schema is at {revision}.", err=True)
 
 
+@db.command("prepare")
+def db_prepare() -> None:
+    """Make roles, database and schema on a server of one's own, with a superuser's DATABASE_URL.
+
+    Each role gets the password that its own DATABASE_URL_… has. Running it again changes nothing, or the passwords.
+    """
+    from migrations.prepare import prepare_own_server
+
+    prepare_own_server(running_settings())
+    click.echo("Roles, database and schema are there.", err=True)
+
+
 @db.command("downgrade")
 @click.argument("revision")
 def db_downgrade(revision: str) -> None:

@@ -46,6 +46,7 @@ PRODUCT_VERSION = "1.0.0"
 PLACEHOLDER = re.compile(r"change.?me|placeholder|example|secret123|password|^x+$|^0+$|<.*>", re.IGNORECASE)
 FORMER_KEY = re.compile(r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}(@[1-9][0-9]*)?")
 KEEP_ALIVE = re.compile(r"(\d{1,6}(ms|s|m|h)){1,4}|\d{1,8}|-1")
+NO_CACHE = "off"
 HOW_TO_MAKE = "make one with: openssl rand -base64 48"
 HOW_TO_MAKE_KEY = "make one with: openssl rand -base64 32"
 
@@ -98,6 +99,7 @@ class Settings(BaseSettings):
     database_url_backup: SecretStr = SecretStr("")
     database_pool_size: int = 8
     redis_url: SecretStr = SecretStr("")
+    cache_url: SecretStr = SecretStr("")  # of a Redis that may forget at any time; empty: REDIS_URL's; off: no cache
     # Between SIGTERM and the stop of `sigilo web`: longer than whoever sends requests here waits to ask /readyz again.
     drain_seconds: Annotated[float, Field(ge=0, le=300)] = 5.0
     static_folder: str = ""  # where a proxy finds static files, of this release and former ones; empty: nowhere
@@ -346,7 +348,7 @@ class Settings(BaseSettings):
     def _weak_passwords(self) -> list[str]:
         """Passwords inside connection URLs that are placeholders. Peer login has none and is fine."""
         problems = []
-        for name in ("database_url", "redis_url"):
+        for name in ("database_url", "redis_url", "cache_url"):
             password = urlsplit(getattr(self, name).get_secret_value()).password or ""
             if password and (len(password) < 12 or PLACEHOLDER.search(password)):
                 problems.append(f"the password in {name.upper()} is short or a placeholder: {HOW_TO_MAKE}")
@@ -355,6 +357,12 @@ class Settings(BaseSettings):
     @property
     def is_production(self) -> bool:
         return self.sigilo_env == "production"
+
+    @property
+    def cache_address(self) -> str:
+        """The Redis that the cache is in; empty where there is to be none."""
+        given = self.cache_url.get_secret_value()
+        return "" if given == NO_CACHE else given or self.redis_url.get_secret_value()
 
     @property
     def former_secret_keys(self) -> tuple[str, ...]:

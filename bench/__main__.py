@@ -13,7 +13,7 @@ import time
 import urllib.request
 from typing import TypedDict
 
-from bench import backup, cleanup, counted, live, pages, trail
+from bench import backup, cleanup, cost, counted, live, pages, trail
 from bench.clinic import Clinic, clinic
 from bench.collector import collector
 from bench.load import CONNECTIONS, Load, run
@@ -83,6 +83,7 @@ def main() -> int:
         seconds = _drained(running)
         written = running.sealed() - before
         print(f"events sealed during the run: {written}; outbox empty {seconds:.1f} s after the last request")
+        cost_within = cost.measure(running)
         counted_within = counted.measure(running)
         pages_within = pages.measure(running)
         live_within = live.measure(running)
@@ -97,7 +98,7 @@ def main() -> int:
         f"{', '.join(f'{each:.1%}' for each in shares)}); errors {errors}"
     )
     list_within = errors == 0 and rate >= LIST_FLOOR and share >= LIST_SHARE
-    within = (list_within, counted_within, pages_within, live_within, trail_within, backup_within)
+    within = (list_within, cost_within, counted_within, pages_within, live_within, trail_within, backup_within)
     return 0 if all(within) else 1
 
 

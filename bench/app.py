@@ -3,25 +3,41 @@
 ``/bench/hello`` answers three bytes from a Flask that does nothing else; ``/bench/select`` is one ``SELECT 1``
 through psycopg; ``/bench/page`` reads the same page of 20 records as the list call, as JSON made by PostgreSQL,
 with no token, mask, quota, event, log or metric. Below ``/uncounted`` lies Sigilo once more, without what is counted
-for Prometheus; below ``/counted`` as it is, so that both come the same way; below ``/traced`` with traces too, sent to
-``BENCH_COLLECTOR``.
+for Prometheus; below ``/looked-up`` with every caller looked up; below ``/counted`` as it is, so that all come the same
+way; below ``/traced`` with traces too, sent to ``BENCH_COLLECTOR``.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from flask import Flask, Response
 from psycopg_pool import ConnectionPool
 
 from config import Principal, load_settings
+from services.authenticate import Known
+from services.remembered_caller import RememberedCallers
 from web.app import make_app
+from web.runtime import EXTENSION
 
 settings = load_settings()
 application = make_app(settings)
-WAYS = {"/counted": application, "/uncounted": make_app(settings, counts=False)}
+
+
+class Forgetful(RememberedCallers):
+    """Remembers nobody."""
+
+    def recall(self, token: str) -> Known | None:
+        return None
+
+
+looked_up = make_app(settings)
+here = looked_up.extensions[EXTENSION]
+looked_up.extensions[EXTENSION] = replace(here, callers=Forgetful(here.databases, here.cache))
+WAYS = {"/counted": application, "/uncounted": make_app(settings, counts=False), "/looked-up": looked_up}
 if "BENCH_COLLECTOR" in os.environ:
     WAYS["/traced"] = make_app(load_settings(otel_exporter_otlp_endpoint=os.environ["BENCH_COLLECTOR"]))
 pool = ConnectionPool(settings.url_for(Principal.STAFF), min_size=4, max_size=8, kwargs={"autocommit": True}, open=True)

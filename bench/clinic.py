@@ -35,6 +35,7 @@ class Clinic:
     home: Path
     tokens: dict[str, str]
     superuser_url: str
+    pid: int  # of `sigilo run`, whose children all else is
 
     def outbox(self) -> int:
         """Events not sealed yet."""
@@ -82,7 +83,7 @@ def clinic(*, patients: int, records: int, app: str, **variables: str) -> Iterat
                 name: sigilo(home, "token", "create", "--email", login["email"], "--quota", PLENTY)
                 for name, login in credentials.items()
             }
-            yield Clinic(url, home, tokens, sigilo(home, "db", "url", "--role", "superuser"))
+            yield Clinic(url, home, tokens, sigilo(home, "db", "url", "--role", "superuser"), process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=60)

@@ -19,10 +19,10 @@ from sqlalchemy.exc import DBAPIError
 
 from backups.manifest import manifest_signer
 from config import ConfigurationError, Principal, Settings, load_settings
-from embedded.errors import EmbeddedError
+from embedded.errors import EmbeddedError, TroubleError
 from embedded.home import Home
 from embedded.installation import brings_database, brings_redis, enter_running_installation
-from embedded.redis import NEVER_AGAIN
+from embedded.redis_checks import cache_state, redis_state
 from embedded.secret_checks import former_keys, in_the_environment, open_files, reused_secrets, weak_secrets
 from integrations.language_model import LanguageModelError
 from integrations.ollama import make_server
@@ -32,7 +32,6 @@ from services.errors import Invalid
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_POSTGRES = 150_000  # as server_version_num has it
-OLDEST_REDIS = (6, 2)
 FREE_BYTES = 1 << 30
 CID10 = (
     "SELECT origin, subcategories, categories, imported_at"
@@ -50,10 +49,6 @@ class Finding:
     name: str
     is_well: bool
     text: str
-
-
-class TroubleError(Exception):
-    """What a check found wrong, and what to do."""
 
 
 def examine(environ: MutableMapping[str, str]) -> Iterator[Finding]:
@@ -76,7 +71,9 @@ def examine(environ: MutableMapping[str, str]) -> Iterator[Finding]:
     yield _finding("Schema", lambda: _schema(settings))
     yield _finding("Former keys", lambda: _none_of(former_keys(settings, environ), "none that wait for anything"))
     yield _finding("CID-10", lambda: _cid10(settings))
-    yield _finding("Redis", lambda: _redis(settings))
+    yield _finding("Redis", lambda: redis_state(settings))
+    if settings.cache_address and settings.cache_url.get_secret_value():
+        yield _finding("Cache", lambda: cache_state(settings), asked="CACHE_URL")
     yield _finding("Background work", lambda: _background(settings))
     yield _finding("Backups", lambda: _backups(settings))
     yield _finding("Archive of changes", lambda: archive(settings))
@@ -84,7 +81,8 @@ def examine(environ: MutableMapping[str, str]) -> Iterator[Finding]:
         yield _finding("Language model", lambda: _model(settings))
 
 
-def _finding(name: str, check: Callable[[], str]) -> Finding:
+def _finding(name: str, check: Callable[[], str], *, asked: str = "REDIS_URL") -> Finding:
+    """``asked``: the setting of the Redis that the check asks."""
     try:
         return Finding(name, True, check())
     except (TroubleError, ConfigurationError, EmbeddedError, LanguageModelError) as error:
@@ -94,7 +92,7 @@ def _finding(name: str, check: Callable[[], str]) -> Finding:
         reason = (str(cause).strip().splitlines() or ["no answer"])[-1]
         return Finding(name, False, f"cannot be asked ({reason.strip()}): check DATABASE_URL")
     except redis.exceptions.RedisError as error:
-        return Finding(name, False, f"cannot be asked ({type(error).__name__}): check REDIS_URL")
+        return Finding(name, False, f"cannot be asked ({type(error).__name__}): check {asked}")
 
 
 def _none_of(troubles: Iterator[str], text: str) -> str:
@@ -271,17 +269,3 @@ def _model(settings: Settings) -> str:
     version = server.version()
     model = server.model(settings.ai_model)
     return f"Ollama {version} has {model.name} ({model.digest[:12]}, {model.size >> 20} MiB)"
-
-
-def _redis(settings: Settings) -> str:
-    client = redis.Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=3, retry=NEVER_AGAIN)
-    try:
-        info: dict[str, Any] = client.info()  # type: ignore[assignment]
-    finally:
-        client.close()
-    version, policy = str(info["redis_version"]), info["maxmemory_policy"]
-    if tuple(map(int, version.split(".")[:2])) < OLDEST_REDIS:
-        raise TroubleError(f"{version} is too old: use Redis 6.2 or newer")
-    if policy != "noeviction":
-        raise TroubleError(f"maxmemory-policy is {policy}, which forgets quotas and wake-ups: set it to noeviction")
-    return f"{version}, noeviction"

@@ -9,3 +9,7 @@ class EmbeddedError(Exception):
 
 class NotRunningError(EmbeddedError):
     """A command needs the servers of ``sigilo run``, and nothing runs for this SIGILO_HOME."""
+
+
+class TroubleError(Exception):
+    """What a check of `sigilo doctor` found wrong, and what to do."""

@@ -24,7 +24,10 @@ from services.session_start import ABSOLUTE_HOURS_MAX
 FEWEST_SIGNS = 12  # different characters; 32 random bytes in base64 have fewer once in 10¹⁰
 SHORTEST_PASSWORD = 16
 KEYS = ("secret_key", "field_key", "audit_signing_key")
-URLS = ("database_url", *(f"database_url_{principal.value}" for principal in Principal), "redis_url", "smtp_url")
+URLS = (
+    "database_url", *(f"database_url_{principal.value}" for principal in Principal),
+    "redis_url", "cache_url", "smtp_url",
+)  # fmt: skip
 
 
 def weak_secrets(settings: Settings) -> Iterator[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 from psycopg import sql
 from sqlalchemy import Engine, text
 
 from config import ConfigurationError, Principal, Settings
+from config_urls import with_database
 from migrations.floor import refuse_to_strand
 from migrations.roles import ARCHIVE, MIGRATOR, ensure_database, ensure_ownership, ensure_roles
 from migrations.run import downgrade, upgrade
@@ -76,6 +78,32 @@ def prepare_server(
         ensure_database(connection, database)
     with psycopg.connect(superuser_url, autocommit=True, connect_timeout=10) as connection:
         ensure_ownership(connection)
+
+
+def prepare_own_server(settings: Settings) -> None:
+    """The same from settings, and the newest schema: DATABASE_URL is a superuser's and names the database, and each
+    DATABASE_URL_… says the password of its role. Nothing is changed before all of them are known.
+
+    Raises ConfigurationError when one is missing, or is another role's.
+    """
+    url = settings.database_url.get_secret_value()
+    if not url:
+        raise ConfigurationError("DATABASE_URL is missing: name a superuser's, which makes the roles")
+    database = unquote(urlsplit(url).path.removeprefix("/"))
+    if not database:
+        raise ConfigurationError("DATABASE_URL names no database: end it with /sigilo")
+    passwords = {}
+    for principal in Principal:
+        name = f"database_url_{principal.value}"
+        parts = urlsplit(getattr(settings, name).get_secret_value())
+        if unquote(parts.username or "") != principal.role or not parts.password:
+            raise ConfigurationError(
+                f"{name.upper()} gives no password of {principal.role}: write"
+                f" postgresql://{principal.role}:PASSWORD@host/{database} into its file"
+            )
+        passwords[principal.role] = unquote(parts.password)
+    prepare_server(with_database(url, "postgres"), url, database, passwords)
+    upgrade_schema(settings)
 
 
 def _claim_database(connection: psycopg.Connection) -> None:

@@ -26,6 +26,12 @@ QUOTA_DEGRADED = Gauge(
     "1 while processes count quotas by themselves, Redis being away",
     multiprocess_mode="livemax",
 )
+CACHE_LOOKUPS = Counter("sigilo_cache_lookups_total", "Look-ups in the cache", ["kind", "outcome"])
+CACHE_DEGRADED = Gauge(
+    "sigilo_cache_degraded",
+    "1 while processes work without the cache, its Redis being away",
+    multiprocess_mode="livemax",
+)
 
 AI_QUESTIONS = Counter("sigilo_ai_questions_total", "Questions that came to an end", ["use", "outcome"])
 AI_SECONDS = Histogram(

@@ -10,6 +10,17 @@ from services.errors import Forbidden
 from services.permissions import Permission, permits
 
 
+@dataclass(slots=True)
+class Standing:
+    """What an actor is remembered by, of a moment ago: it counts once a statement has confirmed it, in the same
+    transaction as what it reads (``services/audited_read.py``)."""
+
+    token_row: str  # the transaction that wrote the token's row
+    user_version: int
+    user_quota: str | None
+    is_confirmed: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """A signed-in person or a token's user. ``role`` is the one acting role; others held count for nothing."""
@@ -25,6 +36,7 @@ class Actor:
     ip: str | None = None
     user_agent: str | None = None
     request_id: str | None = None
+    standing: Standing | None = None  # None: who calls was looked up for this request
 
     def may(self, permission: Permission) -> bool:
         return permits(self.role, permission, self.scopes)

@@ -3,25 +3,42 @@
 The event commits with the statement, before a byte of the answer leaves; when it can't be written there is
 no answer. A patient's role sees nothing without the patient named in its transaction, so theirs is a short
 transaction, one for all that a page shows; everybody else's is one round trip.
+
+A caller who is only remembered (``Actor.standing``) is confirmed by the same statement: its event gets no id, which the
+table refuses, unless token and user are what they were. So nothing is shown to a token that was revoked meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import psycopg
+from psycopg.errors import NotNullViolation
 from psycopg.pq import TransactionStatus
 from psycopg.types.json import Jsonb
 
 from config import Principal
+from models import AuditOutbox
 from models.engine import Databases
 from models.raw_connection import RawConnection
 from models.user import Role
 from services.actor import Actor
 from services.audit_event import EVENT_COLUMNS, UNAUDITED, Event, Origin, event_row
-from services.errors import ServiceError, Unavailable
+from services.authenticate import TOKEN_IN_FORCE
+from services.errors import CallerChanged, ServiceError, Unavailable
+
+EVENT_ID = "%(event_id)s"
+CONFIRMED_EVENT_ID = f"""
+    CASE WHEN EXISTS (
+        SELECT FROM api_tokens t JOIN users u ON u.id = t.user_id
+        WHERE t.id = %(event_token_id)s AND t.xmin = %(caller_row)s::xid AND u.version = %(caller_version)s
+            AND u.quota IS NOT DISTINCT FROM %(caller_quota)s AND {TOKEN_IN_FORCE}
+    ) THEN {EVENT_ID} END
+"""
+CHANGED = "Your token was changed a moment ago. Send the request again."
 
 
 def event_insert(source: str, **expressions: str) -> str:
@@ -42,13 +59,38 @@ def event_parameters(actor: Actor | Origin, event: Event) -> dict[str, Any]:
 def read(databases: Databases, actor: Actor, statement: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
     """The one row that ``statement`` gives, None when it gives none.
 
-    Raises Unavailable when the database, and so the event, can't be reached or written.
+    Raises Unavailable when the database, and so the event, can't be reached or written; CallerChanged when the actor is
+    not any more what they are remembered as.
     """
+    standing = actor.standing
+    if standing is not None and not standing.is_confirmed and EVENT_ID in statement:
+        row = _first_row(databases, actor, confirming(statement), {
+            **parameters, "caller_row": standing.token_row, "caller_version": standing.user_version,
+            "caller_quota": standing.user_quota,
+        })  # fmt: skip
+        standing.is_confirmed = True
+        return row
+    return _first_row(databases, actor, statement, parameters)
+
+
+@lru_cache(maxsize=256)
+def confirming(statement: str) -> str:
+    """``statement``, whose event is refused unless the actor is still what they are remembered as."""
+    return statement.replace(EVENT_ID, CONFIRMED_EVENT_ID)
+
+
+def _first_row(
+    databases: Databases, actor: Actor, statement: str, parameters: Mapping[str, Any]
+) -> dict[str, Any] | None:
     try:
         with _connection(databases, actor) as connection:
             return connection.first_row(statement, parameters)
     except psycopg.DataError:
         raise
+    except NotNullViolation as error:
+        if error.diag.table_name == AuditOutbox.__tablename__ and error.diag.column_name == "id":
+            raise CallerChanged(CHANGED) from error
+        raise Unavailable(UNAUDITED) from error
     except psycopg.Error as error:
         raise Unavailable(UNAUDITED) from error
 

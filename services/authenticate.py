@@ -1,6 +1,7 @@
 """Find out who is calling: by bearer token or by session cookie, in one statement as the anonymous principal.
 
-Nothing is cached, so a revoked token, an ended session and a disabled user are refused at the next request.
+A revoked token, an ended session and a disabled user are refused at the next request: what a reading caller is
+remembered as (``services/remembered_caller.py``) is confirmed by the statement that reads.
 """
 
 from __future__ import annotations
@@ -25,27 +26,33 @@ IDLE = f"""
     ), {IDLE_MINUTES_MAX})))::int)
 """
 
+# The time of a token's last use is kept to the minute.
+NOTED_SECONDS = 60
+
 # SECURITY 6: for how long the password typed again opens what asks for it.
 STEP_UP_MINUTES = 10
 
-# A user who lost a role can't use what was made for it.
-LOOK_UP_BEARER = """
+# Over ``api_tokens t`` and its ``users u``. A user who lost a role can't use what was made for it.
+TOKEN_IN_FORCE = """
+    t.revoked_at IS NULL AND t.expires_at > now() AND u.disabled_at IS NULL
+    AND EXISTS (SELECT FROM user_roles r WHERE r.user_id = t.user_id AND r.role = t.acting_role)
+"""  # noqa: S105  (a condition)
+LOOK_UP_BEARER = f"""
 SELECT t.user_id, t.acting_role AS role, u.full_name AS name, u.council, u.patient_id, u.locale,
     t.id AS token_id, t.scopes, t.quota AS token_quota, u.quota AS user_quota, NULL::uuid AS session_id,
     false AS must_change, false AS stepped_up, NULL::int AS idle_seconds, NULL::int AS end_seconds,
-    t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute' AS is_news
+    t.xmin::text AS token_row, u.version AS user_version,
+    coalesce(extract(epoch FROM now() - t.last_used_at), {NOTED_SECONDS})::float8 AS unused_seconds
 FROM api_tokens t JOIN users u ON u.id = t.user_id
-WHERE t.secret_hash = %(hash)s AND t.revoked_at IS NULL AND t.expires_at > now() AND u.disabled_at IS NULL
-    AND EXISTS (SELECT FROM user_roles r WHERE r.user_id = t.user_id AND r.role = t.acting_role)
+WHERE t.secret_hash = %(hash)s AND {TOKEN_IN_FORCE}
 """
-# The time of last use is kept to the minute, apart from the look-up that every request makes. Another's lock
-# on the row is no reason to wait: they write the same.
-NOTE_USE = """
+# Apart from the look-up. Another's lock on the row is no reason to wait: they write the same.
+NOTE_USE = f"""
 UPDATE api_tokens SET last_used_at = now() WHERE id = (
     SELECT id FROM api_tokens
-    WHERE id = %(id)s AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+    WHERE id = %(id)s AND (last_used_at IS NULL OR last_used_at < now() - interval '{NOTED_SECONDS} seconds')
     FOR UPDATE SKIP LOCKED
-)
+) RETURNING xmin::text
 """
 
 # Being seen is written at most every ten seconds: a page of many requests is one sign of life. What is left of the
@@ -99,17 +106,36 @@ def secret_hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Who holds a token, and the state of its rows that says so. It is good for ``seconds``: then the time of last use
+    is due to be written again."""
+
+    identity: Identity
+    token_row: str  # the transaction that wrote the token's row (xmin): any change of it shows
+    user_version: int
+    seconds: float
+
+
 def find_token(databases: Databases, token: str) -> Identity | None:
     """Who holds ``token``; None when it is unknown, expired or revoked, or its user disabled."""
+    known = look_up_token(databases, token)
+    return None if known is None else known.identity
+
+
+def look_up_token(databases: Databases, token: str) -> Known | None:
+    """The same, with what it rests on."""
     if not token.startswith(TOKEN_PREFIX) or len(token) > SECRET_MAX:
         return None
     with databases.autocommit(Principal.ANONYMOUS) as connection:
         row = connection.first_row(LOOK_UP_BEARER, {"hash": secret_hash(token)})
         if row is None:
             return None
-        if row.pop("is_news"):
-            connection.execute(NOTE_USE, {"id": row["token_id"]})
-    return Identity(**row)
+        token_row, user_version, unused = (row.pop(name) for name in ("token_row", "user_version", "unused_seconds"))
+        if unused >= NOTED_SECONDS:
+            noted = connection.execute(NOTE_USE, {"id": row["token_id"]}).fetchone()
+            token_row, unused = (token_row, NOTED_SECONDS) if noted is None else (noted[0], 0.0)
+    return Known(Identity(**row), token_row, user_version, NOTED_SECONDS - unused)
 
 
 def find_session(databases: Databases, secret: str, *, is_background: bool) -> Identity | None:

@@ -1,6 +1,9 @@
 """The clinic's day in numbers: how many wait, how long they waited, how much was written.
 
 Sums over everybody, which say nothing of anybody: no event is written for them.
+
+The days' sums of records are remembered until a record changes or the minute is over: a start page that is open on many
+screens asks for them at every change, on all of them at once.
 """
 
 from __future__ import annotations
@@ -9,14 +12,19 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from integrations.cache import Cache, Kind
 from services.actor import Actor
+from services.change_token import RECORDS as RECORDS_STATE
 from services.permissions import Permission
 from services.record_write import OPEN_FOR
 
 DAYS = 14
+KEPT_SECONDS = 60
+STATE = text(f"SELECT md5({RECORDS_STATE})")
 
 VISITS = text(
     """
@@ -92,28 +100,43 @@ def visit_figures(session: Session, actor: Actor, zone: ZoneInfo) -> VisitFigure
     return VisitFigures(row.waiting, row.critical, row.in_care, row.done, row.left_uncared, median)
 
 
-def record_figures(session: Session, actor: Actor, zone: ZoneInfo) -> RecordFigures:
+def record_figures(session: Session, actor: Actor, zone: ZoneInfo, cache: Cache) -> RecordFigures:
     """Raises Forbidden."""
     actor.require(Permission.RECORD_READ)
     now = datetime.now(zone)
     days = [now.date() - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
-    found = {
-        row.day: row
-        for row in session.execute(
-            RECORDS,
-            {"zone": str(zone), "since": _midnight(days[0], zone), "now": now, "clock": now.time().isoformat()},
-        )
-    }
+    found = _records_of(session, actor, now, days[0], zone, cache)
     own = session.execute(OWN, {"me": actor.user_id, "today": _midnight(now.date(), zone)}).one()
-    last_week = found.get(now.date() - timedelta(days=7))
-    today = found[now.date()].number if now.date() in found else 0
+    _, last_week = found.get(now.date() - timedelta(days=7), (0, 0))
+    today, _ = found.get(now.date(), (0, 0))
     return RecordFigures(
         today=today,
-        difference=today - (0 if last_week is None else last_week.by_now),
-        per_day=tuple((day, found[day].number if day in found else 0) for day in days),
+        difference=today - last_week,
+        per_day=tuple((day, found.get(day, (0, 0))[0]) for day in days),
         open_records=own.open_records,
         emergency_accesses=own.emergency_accesses,
     )
+
+
+def _records_of(
+    session: Session, actor: Actor, now: datetime, since: date, zone: ZoneInfo, cache: Cache
+) -> dict[date, tuple[int, int]]:
+    """Day → (records, those before this hour), of the days from ``since`` on that have any.
+
+    What is remembered is asked for by the state that records had before they were summed up: sums that are newer than
+    their state are asked for by nobody, and none are older.
+    """
+    state = session.execute(STATE).scalar_one()
+    asked = f"records|{actor.role.value}|{zone}|{now:%Y-%m-%dT%H:%M}|{state}"
+    kept = cache.get(Kind.FIGURES, asked)
+    if kept is not None:
+        return {date.fromisoformat(day): (number, by_now) for day, number, by_now in orjson.loads(kept)}
+    found = session.execute(
+        RECORDS, {"zone": str(zone), "since": _midnight(since, zone), "now": now, "clock": now.time().isoformat()}
+    ).all()
+    rows = [(row.day.isoformat(), row.number, row.by_now) for row in found]
+    cache.put(Kind.FIGURES, asked, orjson.dumps(rows), KEPT_SECONDS)
+    return {row.day: (row.number, row.by_now) for row in found}
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

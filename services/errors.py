@@ -43,6 +43,10 @@ class Unauthenticated(ServiceError):
     """Nobody is signed in, or the credentials are wrong or no longer valid."""
 
 
+class CallerChanged(ServiceError):
+    """The caller is not, or not any more, what they were remembered as; nothing was done. Find out anew who calls."""
+
+
 class Forbidden(ServiceError):
     """The caller may know that it exists, but may not do this. ``pointers`` name fields it may not write."""
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFProtect
 from jinja2 import StrictUndefined
 
 from config import PRODUCT_NAME, PRODUCT_VERSION, Settings
 from models.engine import Databases
 from observability.logging import configure_logging
-from web.authentication import register_login
+from web.authentication import answer_confirmed, register_login
 from web.broken_glass import register_broken_glass
 from web.clock import register_clock
 from web.compression import register_compression
@@ -53,7 +54,7 @@ def make_app(
         count_in_progress(app)
     register_tracing(app, settings)
     csrf = CSRFProtect(app)
-    gate = Gate(settings, csrf)
+    gate = app.gate = Gate(settings, csrf)
 
     register_compression(app)
     register_problems(app)
@@ -74,7 +75,13 @@ def make_app(
 
 
 class Application(Flask):
-    """Flask without asynchronous views: it would look at every hook of every request whether it is one."""
+    """Flask that answers nobody who is only remembered, and without asynchronous views: it would look at every hook of
+    every request whether it is one."""
+
+    gate: Gate
+
+    def dispatch_request(self) -> ResponseReturnValue:
+        return answer_confirmed(super().dispatch_request, self.gate.pass_again)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func

@@ -1,17 +1,22 @@
-"""Who is calling: a bearer token, or the session of a person's browser. Both become ``g.actor``."""
+"""Who is calling: a bearer token, or the session of a person's browser. Both become ``g.actor``.
+
+A reading caller with a token may be remembered from a moment ago. Then the read's own statement confirms it; what was
+answered without that, refusals included, is answered only after a look-up (``answer_confirmed``).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from flask import Flask, Request, Response, g, request
 from flask_login import LoginManager, UserMixin
 from flask_login import current_user as flask_login_user
 
 from models.user import Role
-from services.actor import Actor
-from services.authenticate import Identity, find_session, find_token
-from services.errors import Unauthenticated
+from services.actor import Actor, Standing
+from services.authenticate import Identity, Known, find_session
+from services.errors import CallerChanged, Unauthenticated
 from web.csrf import session_cookie
 from web.runtime import runtime
 
@@ -61,25 +66,76 @@ def load_from_session(incoming: Request) -> SignedIn | None:
     return None if identity is None else SignedIn(identity)
 
 
-def authenticate(*, by_header: bool) -> Identity | None:
+def authenticate(*, by_header: bool, may_recall: bool = False) -> Identity | None:
     """Find out who calls and set ``g.actor``. With ``by_header`` an Authorization header decides alone, and a cookie
-    counts without one; else it is as if there were no such header."""
+    counts without one; else it is as if there were no such header. With ``may_recall`` the holder of a token may be
+    remembered, who counts once confirmed."""
     header = request.environ.get("HTTP_AUTHORIZATION") if by_header else None
     if header is not None:
         scheme, _, token = header.partition(" ")
-        identity = find_token(runtime().databases, token.strip()) if scheme.lower() == "bearer" else None
-    elif request.environ.get("HTTP_COOKIE") is None:
-        identity = None
-    else:
-        person: Any = flask_login_user
-        identity = person.identity if person.is_authenticated else None
-    if identity is not None:
-        g.identity = identity
-        g.actor = make_actor(identity)
+        return _by_token(token.strip(), may_recall=may_recall) if scheme.lower() == "bearer" else None
+    if request.environ.get("HTTP_COOKIE") is None:
+        return None
+    person: Any = flask_login_user
+    return _become(person.identity) if person.is_authenticated else None
+
+
+def _by_token(token: str, *, may_recall: bool) -> Identity | None:
+    callers = runtime().callers
+    known = callers.recall(token) if may_recall else None
+    if known is not None:
+        g.known = known
+        return _become(known.identity, Standing(known.token_row, known.user_version, known.identity.user_quota))
+    known = callers.look_up(token)
+    return None if known is None else _become(known.identity)
+
+
+def _become(identity: Identity, standing: Standing | None = None) -> Identity:
+    g.identity = identity
+    g.actor = make_actor(identity, standing)
     return identity
 
 
-def make_actor(identity: Identity) -> Actor:
+def is_remembered() -> bool:
+    """Whether who calls is only remembered, and nothing has confirmed it yet."""
+    actor: Actor | None = g.get("actor")
+    return actor is not None and actor.standing is not None and not actor.standing.is_confirmed
+
+
+def look_again() -> bool:
+    """Find out anew who the remembered caller is; gives whether anything about them differs. Raises Unauthenticated."""
+    remembered: Known = g.pop("known")
+    before = remembered.identity
+    now = authenticate(by_header=True)
+    if now is None:
+        del g.identity, g.actor
+        raise Unauthenticated(WHO_ARE_YOU)
+    return now != before
+
+
+T = TypeVar("T")
+
+
+def answer_confirmed(answer: Callable[[], T], pass_again: Callable[[], None]) -> T:
+    """What ``answer`` gives to a caller who is certain. Who was remembered and is not that any more passes the gate
+    again (``pass_again``) and is answered anew."""
+    if not is_remembered():
+        return answer()
+    try:
+        given = answer()
+    except CallerChanged:
+        look_again()
+    except Exception:
+        if not is_remembered() or not look_again():
+            raise
+    else:
+        if not is_remembered() or not look_again():
+            return given
+    pass_again()
+    return answer()
+
+
+def make_actor(identity: Identity, standing: Standing | None = None) -> Actor:
     return Actor(
         user_id=identity.user_id,
         role=Role(identity.role),
@@ -92,6 +148,7 @@ def make_actor(identity: Identity) -> Actor:
         ip=g.address,
         user_agent=request.environ.get("HTTP_USER_AGENT"),
         request_id=g.request_id,
+        standing=standing,
     )
 
 

@@ -14,8 +14,9 @@ from flask_wtf.csrf import CSRFProtect
 from config import Settings
 from models import new_id
 from observability.logging import begin_request, end_request
-from services.errors import Forbidden, StepUpRequired, Unauthenticated
-from web.authentication import WHO_ARE_YOU, authenticate, is_bearer
+from services.authenticate import Identity
+from services.errors import Forbidden, QuotaExceeded, StepUpRequired, Unauthenticated
+from web.authentication import WHO_ARE_YOU, authenticate, is_bearer, is_remembered, look_again
 from web.client_address import client_address, is_trusted_proxy
 from web.cors import add_cors_headers, answer_preflight, is_preflight
 from web.csrf import UNSAFE_METHODS, refuse_foreign_sites, require_token, session_cookie
@@ -80,12 +81,28 @@ class Gate:
         if route is not None and route.limit is Limit.NONE:
             return None
         # A page is never called by token: a header that a proxy or an old password prompt adds opens nothing there.
-        identity = authenticate(by_header=route.is_api) if route is not None else None
+        identity = None
+        if route is not None:
+            identity = authenticate(by_header=route.is_api, may_recall=route.confirms_caller)
         if identity is not None and identity.token_id is not None:
-            spend_api_quota(settings, identity)
+            self._spend(identity)
         else:
             choose_bucket(settings, identity, None if route is None else route.limit)
         return None
+
+    def _spend(self, identity: Identity) -> None:
+        """Whoever is only remembered is refused by no quota that may have been raised since."""
+        try:
+            spend_api_quota(self._settings, identity)
+        except QuotaExceeded:
+            if not is_remembered() or not look_again():
+                raise
+            spend_api_quota(self._settings, g.identity)
+
+    def pass_again(self) -> None:
+        """For a caller who turned out to be, or to be allowed, something else than when they passed."""
+        spend_api_quota(self._settings, g.identity)
+        self._check(g.route)
 
     def pass_guard(self) -> Any:
         """Let the request through to its view, or refuse it. An address that is none goes on to its 404."""
@@ -121,6 +138,8 @@ class Gate:
                 raise Forbidden(CHANGE_PASSWORD)
             return redirect("/password", 303)
         if guard.permission is not None and not actor.may(guard.permission):
+            if is_remembered() and look_again():
+                return self._check(route)
             raise Forbidden(NOT_ALLOWED)
         return None
 

@@ -76,6 +76,8 @@ class Route:
     limit: Limit
     operation: Operation | None
     max_bytes: int | None = None  # of a body; None: what the application accepts of any form
+    # Its view reads by one statement that confirms who calls (services/audited_read.py), who so may be remembered.
+    confirms_caller: bool = False
 
     @property
     def is_api(self) -> bool:
@@ -104,6 +106,7 @@ class Routes:
         operation: Operation | None = None,
         endpoint: str | None = None,
         max_bytes: int | None = None,
+        confirms_caller: bool = False,
     ) -> None:
         """Add ``view`` for ``methods`` of ``rule``. A guard is not optional.
 
@@ -115,7 +118,7 @@ class Routes:
         self.all.append(
             Route(
                 rule=rule, methods=tuple(methods), endpoint=name, view=view, guard=guard, limit=limit,
-                operation=operation, max_bytes=max_bytes,
+                operation=operation, max_bytes=max_bytes, confirms_caller=confirms_caller,
             )
         )  # fmt: skip
 

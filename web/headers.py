@@ -26,6 +26,9 @@ PERMISSIONS_POLICY = ", ".join(
     )
 )  # fmt: skip
 HSTS_SECONDS = 15_552_000
+# What an answer depends on besides its address. For a cache on the way that does not heed no-store: one caller's answer
+# is no other's, and a fragment is no page.
+VARY = "Authorization, Cookie, Accept, Accept-Language, HX-Request, HX-Request-Type, HX-Target"
 
 STRICT = (
     ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
@@ -52,7 +55,7 @@ class StrictHeaders:
         self._headers = [*STRICT]
         if settings.is_production:
             self._headers.append(("Strict-Transport-Security", f"max-age={HSTS_SECONDS}; includeSubDomains"))
-        self._uncached = [*self._headers, ("Cache-Control", "no-store")]
+        self._uncached = [*self._headers, ("Cache-Control", "no-store"), ("Vary", VARY)]
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:

@@ -1,12 +1,15 @@
-"""What one web process has at hand: settings, databases, cipher, quotas. Made once by ``make_app``."""
+"""What one web process has at hand: settings, databases, cipher, cache, quotas. Made once by ``make_app``."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from dataclasses import dataclass
 
 from flask import current_app
 
 from config import Principal, Settings
+from integrations.cache import Cache, make_cache
 from integrations.redis_store import RedisStore
 from integrations.wakeup import RedisWakeup, Wakeup
 from models.engine import Databases
@@ -15,6 +18,7 @@ from services.change_token import ClinicState
 from services.field_encryption import FieldCipher, field_cipher
 from services.quota import Quotas
 from services.quota_log import QuotaLog
+from services.remembered_caller import RememberedCallers
 
 EXTENSION = "sigilo"
 
@@ -28,6 +32,9 @@ class Runtime:
     databases: Databases
     cipher: FieldCipher
     store: RedisStore
+    cache: Cache
+    tag_key: bytes
+    callers: RememberedCallers
     quotas: Quotas
     quota_log: QuotaLog
     wakeup: Wakeup
@@ -43,11 +50,15 @@ class Runtime:
                 watch=PoolMetrics,
             )  # fmt: skip
         store = RedisStore(settings.redis_url.get_secret_value())
+        cache = make_cache(settings.cache_address, settings.secret_key.get_secret_value())
         return cls(
             settings=settings,
             databases=databases,
             cipher=field_cipher(settings),
             store=store,
+            cache=cache,
+            tag_key=hmac.digest(settings.secret_key.get_secret_value().encode(), b"sigilo entity tags", hashlib.sha256),
+            callers=RememberedCallers(databases, cache),
             quotas=Quotas(store, processes=settings.web_workers),
             quota_log=QuotaLog(databases),
             wakeup=RedisWakeup(settings.redis_url.get_secret_value()),
@@ -58,6 +69,7 @@ class Runtime:
         """End threads and connections to Redis: for tests, which make several applications in a process."""
         self.wakeup.close()
         self.store.close()
+        self.cache.close()
 
 
 def runtime() -> Runtime:

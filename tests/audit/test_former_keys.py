@@ -9,7 +9,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from config import Principal, Settings
-from embedded.doctor import TroubleError, signing_keys
+from embedded.doctor import signing_keys
+from embedded.errors import TroubleError
 from integrations import checkpoint_sinks
 from integrations.checkpoint_sinks import FolderSink, Kept, read_note
 from models.engine import Databases, driver_connection

@@ -16,7 +16,8 @@ from backups.manifest import Manifest, manifest_signer
 from backups.restore import find_backup, trusted
 from backups.store import MANIFEST
 from config import Settings
-from embedded.doctor import TroubleError, signing_keys
+from embedded.doctor import signing_keys
+from embedded.errors import TroubleError
 from services.audit_checkpoint import public_key
 from tests.backups.conftest import back_up, silent
 from tests.conftest import test_key as key_of

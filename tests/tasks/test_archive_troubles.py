@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from config import Settings
-from embedded.doctor import TroubleError, archive
+from embedded.doctor import archive
+from embedded.errors import TroubleError
 from embedded.process import wait_until
 from models.engine import Databases
 from services.backup_mail_words import WORDS

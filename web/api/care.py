@@ -17,7 +17,7 @@ from services.care_team_remove import remove_member
 from services.permissions import Permission
 from services.record_fields import time_text
 from services.shown_again import note_shown
-from web.api.answers import JSON, json_answer, no_content
+from web.api.answers import json_answer, json_text, no_content
 from web.api.idempotent import HEADER, create_once
 from web.api.patient_schemas import (
     Allergy,
@@ -45,7 +45,7 @@ PATIENTS_TAG, TEAM_TAG = "patients", "care teams"
 def team(patient_id: uuid.UUID) -> Response:
     """Who is on the care team now"""
     data = list_team(runtime().databases, current_actor(), patient_id)
-    return Response(f'{{"data":{data}}}', mimetype=JSON)
+    return json_text(f'{{"data":{data}}}')
 
 
 def join(patient_id: uuid.UUID) -> Response:
@@ -71,7 +71,7 @@ def leave(patient_id: uuid.UUID, user_id: uuid.UUID) -> Response:
 def allergies(patient_id: uuid.UUID) -> Response:
     """A patient's allergies"""
     found = list_allergies(runtime().databases, current_actor(), patient_id)
-    return Response(f'{{"data":{found.data},"privacy":{found.privacy}}}', mimetype=JSON)
+    return json_text(f'{{"data":{found.data},"privacy":{found.privacy}}}')
 
 
 def note_allergy(patient_id: uuid.UUID) -> Response:
@@ -104,7 +104,7 @@ def break_the_glass(patient_id: uuid.UUID) -> Response:
 CHANGE_TEAM = Guard(Permission.CARE_TEAM_WRITE)
 
 routes.add(
-    TEAM, view=team, guard=Guard(Permission.PATIENT_READ),
+    TEAM, view=team, guard=Guard(Permission.PATIENT_READ), confirms_caller=True,
     operation=Operation("List the care team", TEAM_TAG, {200: MemberList}, problems=(404, 410)),
 )  # fmt: skip
 routes.add(
@@ -121,7 +121,7 @@ routes.add(
     ),
 )  # fmt: skip
 routes.add(
-    ALLERGIES, view=allergies, guard=Guard(Permission.ALLERGY_READ),
+    ALLERGIES, view=allergies, guard=Guard(Permission.ALLERGY_READ), confirms_caller=True,
     operation=Operation("List allergies", PATIENTS_TAG, {200: AllergyList}, problems=(404, 410)),
 )  # fmt: skip
 routes.add(

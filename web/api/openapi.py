@@ -40,6 +40,8 @@ PROBLEM_TEXTS = {
     429: "Quota used up; `Retry-After` says when there is more",
     503: "A part that this needs is away; nothing was changed or shown, or (`commit-uncertain`) nobody knows whether",
 }
+IF_NONE_MATCH = "an ETag you have: 304 when what you may see of it is still the same"
+TAG = "a digest of this view"
 QUOTA_HEADERS = {
     "RateLimit": {"schema": {"type": "string"}, "description": "requests left and seconds until there are more"},
     "RateLimit-Policy": {"schema": {"type": "string"}, "description": "the quota and its window in seconds"},
@@ -128,8 +130,27 @@ def _complete(document: dict[str, Any], route: Route) -> None:
                 "description": PROBLEM_TEXTS.get(status, HTTPStatus(status).phrase),
                 "content": PROBLEM,
             }
+        if is_tagged(route):
+            _add_tag(item)
         item["responses"] = dict(sorted(answers.items()))
         item["security"] = security_of(route.guard)
+
+
+def is_tagged(route: Route) -> bool:
+    """Whether it is a read of JSON, which has an entity tag (web/api/answers.py)."""
+    return route.methods == ("GET",) and route.operation is not None and route.operation.answers.get(200) is not None
+
+
+def _add_tag(item: dict[str, Any]) -> None:
+    """The tag and its use, where the operation does not describe them itself."""
+    if not any(parameter["name"] == "If-None-Match" for parameter in item["parameters"]):
+        item["parameters"].append(
+            {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}, "description": IF_NONE_MATCH}
+        )
+    tagged = {"ETag": {"schema": {"type": "string"}, "description": TAG}}
+    for status in ("200", "304"):
+        answer = item["responses"].setdefault(status, {"description": HTTPStatus.NOT_MODIFIED.phrase})
+        answer["headers"] = tagged | item["responses"]["200"]["headers"] | answer.get("headers", {})
 
 
 def problems_of(route: Route) -> list[int]:

@@ -139,7 +139,7 @@ READ, LOOKUP = Guard(Permission.PATIENT_READ), Guard(Permission.PATIENT_LOOKUP)
 UPDATE, DELETE = Guard(Permission.PATIENT_UPDATE), Guard(Permission.PATIENT_DELETE)
 
 routes.add(
-    COLLECTION, view=list_all, guard=READ,
+    COLLECTION, view=list_all, guard=READ, confirms_caller=True,
     operation=Operation("List patients", TAG, {200: PatientPage}, query=PatientQuery),
 )  # fmt: skip
 routes.add(
@@ -157,7 +157,7 @@ routes.add(
     ),
 )  # fmt: skip
 routes.add(
-    ITEM, view=get, guard=READ,
+    ITEM, view=get, guard=READ, confirms_caller=True,
     operation=Operation(
         "Read a patient", TAG, {200: Patient, 304: None}, query=IncludeDeleted, problems=(404, 410),
         answer_headers=ETAG,

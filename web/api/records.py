@@ -169,7 +169,7 @@ READ, CREATE = Guard(Permission.RECORD_READ), Guard(Permission.RECORD_CREATE)
 UPDATE, DELETE = Guard(Permission.RECORD_UPDATE), Guard(Permission.RECORD_DELETE)
 
 routes.add(
-    COLLECTION, view=list_all, guard=READ,
+    COLLECTION, view=list_all, guard=READ, confirms_caller=True,
     operation=Operation("List records", TAG, {200: RecordPage}, query=RecordQuery),
 )  # fmt: skip
 routes.add(
@@ -184,7 +184,7 @@ routes.add(
     ),
 )  # fmt: skip
 routes.add(
-    ITEM, view=get, guard=READ,
+    ITEM, view=get, guard=READ, confirms_caller=True,
     operation=Operation(
         "Read a record", TAG, {200: Record, 304: None}, query=IncludeDeleted, problems=(404, 410), answer_headers=ETAG,
         headers={"If-None-Match": "an ETag you have: 304 when this view of the record is still the same"},

@@ -82,7 +82,7 @@ def close(visit_id: uuid.UUID) -> Response:
 WRITE = Guard(Permission.VISIT_WRITE)
 
 routes.add(
-    COLLECTION, view=list_all, guard=Guard(Permission.VISIT_READ),
+    COLLECTION, view=list_all, guard=Guard(Permission.VISIT_READ), confirms_caller=True,
     operation=Operation("The worklist", TAG, {200: VisitPage}, query=VisitQuery),
 )  # fmt: skip
 routes.add(

@@ -11,11 +11,13 @@ from flask import Response, request
 
 from models.patient import SEXES
 from services.cid10_codes import release_in_force
-from services.cid10_search import Candidate, search
+from services.cid10_remembered import search_remembered
+from services.cid10_search import Candidate
 from services.permissions import Permission
 from web.database import unit_of_work
 from web.guards import Guard, Routes
 from web.htmx import is_htmx, show
+from web.runtime import runtime
 
 routes = Routes("cid10")
 PATH = "/cid10/search"
@@ -43,7 +45,9 @@ def find() -> Response:
     if not q:
         return _show(None)
     with unit_of_work() as session:
-        found = search(session, q, limit=IN_LIST if is_htmx() else ON_PAGE, **patient_facts())
+        found = search_remembered(
+            session, runtime().cache, q, limit=IN_LIST if is_htmx() else ON_PAGE, **patient_facts()
+        )
     return _show(found)
 
 

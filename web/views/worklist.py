@@ -64,7 +64,8 @@ def show_start(*, refused: str | None = None, status: int = 200) -> Any:
 
 
 def _doctor(session: Session) -> dict[str, Any]:
-    records = record_figures(session, current_actor(), runtime().settings.timezone)
+    here = runtime()
+    records = record_figures(session, current_actor(), here.settings.timezone, here.cache)
     # The year is this one.
     chart = [(day.strftime("%d/%m"), number) for day, number in records.per_day]
     return _room(session) | {"records": records, "chart": chart}
