@@ -20,6 +20,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--url", default="", help="The address people use; PUBLIC_URL, or this machine, when not given.")
 @click.option("--host-report", type=FILE, metavar="FILE", help="What `deploy/host --check` printed on the host.")
 @click.option("--load-result", type=FILE, metavar="FILE", help="What `make load` wrote.")
+@click.option("--log", type=FILE, metavar="FILE", help="The processes' output since the release was switched.")
 @click.option("--mail-to", default="", metavar="ADDRESS", help="Whom a test of mail alerts is sent to.")
 @click.option("--credentials", type=click.File(encoding="utf-8"), metavar="FILE",
               help="A file as demo-credentials.json is, to sign in and out with.")  # fmt: skip
@@ -36,6 +37,7 @@ def preflight(
     url: str,
     host_report: Path | None,
     load_result: Path | None,
+    log: Path | None,
     mail_to: str,
     credentials: IO[str] | None,
     who: str,
@@ -64,8 +66,9 @@ def preflight(
         login = {name: logins[who][name] for name in login}
     switched = datetime.now(UTC) - timedelta(hours=1) if since is None else since.replace(tzinfo=UTC)
     given = Given(
-        host_report=host_report, load_result=load_result, mail_to=mail_to, http_url=http_url, metrics_url=metrics_url,
-        prometheus_url=prometheus, email=login["email"], password=login["password"], since=switched,
+        host_report=host_report, load_result=load_result, log=log, mail_to=mail_to, http_url=http_url,
+        metrics_url=metrics_url, prometheus_url=prometheus, email=login["email"], password=login["password"],
+        since=switched,
     )  # fmt: skip
     ground = Ground(url, os.environ, given)
     outcomes = []

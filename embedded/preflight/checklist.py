@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from embedded.preflight import acts, hour, network, queries, readiness, reused
+from embedded.preflight import acts, hour, logs, network, queries, readiness, reused
 from embedded.preflight.check import Check, Outcome, Phase
 from embedded.preflight.ground import Ground
 from embedded.preflight.host import look_at_host
@@ -22,6 +22,7 @@ CHECKS = (
     Check(DURING, 23, "HSTS", network.browsers_stay_with_https),
     Check(DURING, 23, "CORS: foreign origins get nothing", network.foreign_origins_get_nothing),
     Check(DURING, 18, "Metrics", network.metrics_are_there),
+    Check(DURING, 24, "Logs tell of no error", logs.logs_tell_of_no_error),
     Check(AFTER, 24, "Endpoints answer", acts.endpoints_answer),
     Check(AFTER, 24, "Rate limits hold", acts.quota_holds),
     Check(AFTER, 24, "Acts are in the trail", acts.acts_are_in_the_trail),

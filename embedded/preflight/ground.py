@@ -38,6 +38,7 @@ class Given:
 
     host_report: Path | None = None
     load_result: Path | None = None
+    log: Path | None = None
     mail_to: str = ""
     email: str = ""
     password: str = field(default="", repr=False)

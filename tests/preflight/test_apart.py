@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,24 @@ def test_what_the_hour_left_undone_fails() -> None:
     assert failing(at_metrics("The trail is fresh", broken), "sigilo audit verify")
     lost = fresh.format(0, 0) + 'sigilo_audit_checkpoint_sink_failed{sink="s3"} 1\n'
     assert failing(at_metrics("The trail is fresh", lost), "s3")
+
+
+@pytest.mark.usefixtures("bare")
+def test_errors_in_the_log_since_the_switch_fail(tmp_path: Path) -> None:
+    name, path = "Logs tell of no error", tmp_path / "web.log"
+    now = datetime.now(UTC)
+
+    def line(minutes: int, level: str) -> str:
+        at = (now - timedelta(minutes=minutes)).isoformat()
+        return json.dumps({"time": at, "level": level, "event": f"{level} of then"}) + "\n"
+
+    path.write_text("Starting PostgreSQL …\n" + line(90, "error") + line(5, "info") + '{"time": "cut o')
+    assert look(name, log=path).text.startswith("1 lines since")
+    path.write_text(line(90, "error") + line(5, "info") + line(4, "error"))
+    assert failing(look(name, log=path), "1 of 2 lines", "error of then (1)")
+    path.write_text("worker: Warm shutdown\n" + line(90, "info"))
+    assert failing(look(name, log=path), "no line of ours")
+    assert look(name).state is State.NOT_HERE
 
 
 @pytest.mark.usefixtures("bare")

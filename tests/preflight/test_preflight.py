@@ -45,6 +45,7 @@ def test_everything_passes_that_is_well(place: Place, load_result: MakeResult) -
             "--url", place.url, "--host-report", str(place.file("host.txt", HOST)), "--load-result", str(load_result()),
             "--mail-to", OPERATOR, "--credentials", str(place.installation.home.demo_credentials), "--as", "nurse",
             "--http-url", plain, "--prometheus", prometheus, "--json", str(report),
+            "--log", str(place.installation.output),
         )  # fmt: skip
     said = json.loads(report.read_text())
     wrong = [row for row in said["rows"] if row["state"] != "PASS" and row["name"] not in UNSEEN]
