@@ -37,6 +37,13 @@ def read_result(path: Path) -> dict[str, Any]:
     return result
 
 
+def read_baseline() -> dict[str, Any]:
+    """The run that is kept with this program. Raises LoadResultError."""
+    if not BASELINE.exists():
+        raise LoadResultError("no baseline is kept with this program: `LOAD_KEEP=1 make load` makes one")
+    return read_result(BASELINE)
+
+
 def made_at(result: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(result["at"])
 

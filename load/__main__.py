@@ -3,7 +3,7 @@
 The whole installation runs as in production (cookies, quotas and headers included), and this program sits where its
 proxy would. LOAD_SECONDS, LOAD_USERS, LOAD_THINK (the longest thought in seconds), LOAD_PATIENTS and LOAD_RECORDS make
 it shorter or longer; the result goes to LOAD_RESULT (load-result.json), and how the database ran its slowest
-statements beside it (….plans.txt).
+statements beside it (….plans.txt). LOAD_KEEP=1 makes a run without faults the baseline of all later ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bench.clinic import Clinic, clinic
 from config import PRODUCT_VERSION, Settings
 from embedded.home import Home
 from embedded.installation import running_settings
-from embedded.load_baseline import BASELINE, FORMAT, faults, ratios, read_result, regressions
+from embedded.load_baseline import BASELINE, FORMAT, faults, ratios, read_baseline, regressions
 from embedded.postgres import PostgresServer
 from load import machine, report, statements
 from load.crowd import work
@@ -61,11 +61,15 @@ def main() -> int:
         settings = running_settings()
         result = measure(running, settings, users=users, seconds=seconds, think=think, plans=path)
     result |= {"patients": patients, "records": records}
-    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(text_of(result), encoding="utf-8")
     for line in report.table(result):
         print(line)
     print(f"result: {path}")
     return verdict(result)
+
+
+def text_of(result: dict[str, Any]) -> str:
+    return json.dumps(result, indent=1, ensure_ascii=False) + "\n"
 
 
 def measure(
@@ -105,8 +109,12 @@ def verdict(result: dict[str, Any]) -> int:
     wrong = list(faults(result))
     for line in wrong:
         print(f"FAIL {line}")
-    if BASELINE.exists():
-        baseline = read_result(BASELINE)
+    if os.environ.get("LOAD_KEEP") and not wrong:
+        BASELINE.parent.mkdir(exist_ok=True)
+        BASELINE.write_text(text_of(result), encoding="utf-8")
+        print(f"baseline: {BASELINE}")
+    elif BASELINE.exists():
+        baseline = read_baseline()
         for name, share, ratio in ratios(result, baseline):
             print(f"{name:24} {share} {ratio:5.2f} times the baseline")
         for line in regressions(result, baseline):

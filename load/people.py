@@ -34,7 +34,7 @@ TEAM, NURSE_TEAM = 20, 40  # patients of each
 QUOTA = "600/minute"  # of a program
 PATIENTS = text("""
     SELECT p.id::text, p.full_name FROM patients p
-    WHERE p.deleted_at IS NULL AND p.full_name IS NOT NULL AND p.social_name IS NULL
+    WHERE p.deleted_at IS NULL AND p.birth_date IS NOT NULL AND p.social_name IS NULL  -- whom one asks for by name
         AND NOT EXISTS (SELECT FROM visits v WHERE v.patient_id = p.id AND v.status IN ('WAITING', 'IN_CARE'))
         AND NOT EXISTS (SELECT FROM users u WHERE u.patient_id = p.id)
         AND EXISTS (SELECT FROM medical_records r WHERE r.patient_id = p.id AND r.deleted_at IS NULL)

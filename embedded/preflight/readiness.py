@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from psycopg.conninfo import conninfo_to_dict
 
 from config import PRODUCT_NAME, PRODUCT_VERSION, Principal
-from embedded.load_baseline import BASELINE, faults, made_at, ratios, read_result, regressions
+from embedded.load_baseline import faults, made_at, ratios, read_baseline, read_result, regressions
 from embedded.preflight.check import FailedError, NotHereError
 from embedded.preflight.ground import Ground
 from integrations.mail import FileMailer, MailRefused, MailUnavailable, compose, make_mailer
@@ -93,7 +93,7 @@ def load_is_as_before(ground: Ground) -> str:
     path = ground.given.load_result
     if path is None:
         raise NotHereError("needs a run: `make load` on a machine like this one, then --load-result load-result.json")
-    result, baseline = read_result(path), read_result(BASELINE)
+    result, baseline = read_result(path), read_baseline()
     if result["product"] != PRODUCT_VERSION:
         raise FailedError(f"{path} is of {result['product']}, not of {PRODUCT_VERSION}: run `make load` again")
     wrong = [*faults(result), *regressions(result, baseline)]

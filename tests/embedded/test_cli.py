@@ -66,7 +66,7 @@ def test_help_lists_every_command_of_the_contract() -> None:
     listed = set(re.findall(r"^  ([a-z0-9]+)  ", sigilo("--help").stdout, re.MULTILINE))
     assert listed == {
         "run", "web", "worker", "scheduler", "db", "user", "token", "import", "export", "demo", "audit", "backup",
-        "keys", "ai", "cid10", "doctor", "smoke",
+        "keys", "ai", "cid10", "doctor", "smoke", "preflight",
     }  # fmt: skip
     assert PRODUCT_VERSION in sigilo("--version").stdout
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,6 +15,7 @@ from load.page_forms import form_values
 from load.people import SHARES, shares_of
 from load.trail import disagreements
 from tests.installation import FOREIGN, ROOT
+from tests.load.results import make_result
 
 SECONDS, USERS = 3, 8
 SEEN = {"sign in", "live: anything new?", "static file", "start", "records", "own record", "trail", "api: list"}
@@ -44,7 +43,6 @@ def test_everybody_works_without_an_error_and_the_trail_tells_each_act_once(tmp_
         assert result["processes"][name]["mib"] > 1, name
     assert result["statements"]["sampled"] > 0
     assert "Execution Time" in path.with_suffix(".plans.txt").read_text()
-    assert "say little" in done.stdout  # so few people are no comparison
 
 
 def test_too_few_users_and_odd_numbers_are_refused() -> None:
@@ -104,12 +102,9 @@ def test_a_form_sends_what_browsers_send() -> None:
     assert form_values(page, "none") == {}
 
 
-def changed(**changes: Any) -> dict[str, Any]:
-    return json.loads(BASELINE.read_text()) | changes  # type: ignore[no-any-return]
-
-
-def test_the_baseline_is_a_whole_run_without_a_fault_and_compares_with_itself() -> None:
-    baseline = read_result(BASELINE)
+def test_a_baseline_that_is_kept_is_a_whole_run_without_a_fault() -> None:
+    """None is kept until `LOAD_KEEP=1 make load` ran on a quiet machine."""
+    baseline = read_result(BASELINE) if BASELINE.exists() else make_result()
     assert (baseline["users"], baseline["records"]) == (100, 10_000)
     assert list(faults(baseline)) == []
     assert list(regressions(baseline, baseline)) == []
@@ -117,8 +112,9 @@ def test_the_baseline_is_a_whole_run_without_a_fault_and_compares_with_itself() 
 
 
 def test_what_is_worse_than_the_baseline_is_said() -> None:
-    baseline = read_result(BASELINE)
+    baseline, changed = make_result(), make_result
     slow = changed(hello_per_second=baseline["hello_per_second"] * 2.5)
+    assert {name for name, *_ in ratios(slow, baseline)} == {"pages", "live parts"}  # of the api too few
     assert any("2.5 times as long" in line for line in regressions(slow, baseline))
     half = changed(hello_per_second=baseline["hello_per_second"] / 2)
     assert list(regressions(half, baseline)) == []  # a machine half as quick with the same times is better

@@ -17,13 +17,14 @@ from click.testing import CliRunner, Result
 from pyrage import x25519
 
 import cli
-from embedded.load_baseline import BASELINE
+from embedded import load_baseline
 from embedded.preflight.check import Outcome, State
 from embedded.preflight.checklist import CHECKS
 from embedded.preflight.ground import Given, Ground
 from embedded.preflight.reused import checks
 from tests.factories.certificate import make_certificate
 from tests.installation import FOREIGN, RUN, Installation, free_port
+from tests.load.results import make_result
 from tests.preflight.front import Front, Spoilt, front
 
 OPERATOR = "operacao@clinica.example"
@@ -132,12 +133,12 @@ def place(running: Place) -> Iterator[Place]:
 
 
 @pytest.fixture
-def load_result(place: Place) -> Callable[..., Path]:
+def load_result(place: Place, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """A result of ``make load`` as good as the baseline, with changes."""
+    monkeypatch.setattr(load_baseline, "BASELINE", place.file("baseline.json", json.dumps(make_result())))
 
     def make(**changes: Any) -> Path:
-        baseline = json.loads(BASELINE.read_text())
-        return place.file("load-result.json", json.dumps(baseline | changes))
+        return place.file("load-result.json", json.dumps(make_result(**changes)))
 
     return make
 
