@@ -15,7 +15,7 @@ with start, resume, stop, runs, ready, smoke, serving, upstreams and, where ther
 and follow; deploy/switching/commands.py says what each does. A command that leaves a process behind closes its output.
 
 What it takes for granted: both colours and the proxy run, sessions and drafts are in the database, migrations expand
-before they contract (docs/adr/0034-two-colours.md).
+before they contract (docs/adr/0031-two-colours.md).
 """
 
 from __future__ import annotations
