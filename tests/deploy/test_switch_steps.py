@@ -73,9 +73,15 @@ class Files:
 def files(tmp_path: Path) -> Files:
     """Blue serves."""
     made = Files(tmp_path)
+    (made.folder / "blue").touch()
+    (made.state / "blue").touch()
+    return made
+
+
+def test_the_first_one_is_blue(tmp_path: Path) -> None:
+    made = Files(tmp_path)
     code, said = made.switch()
     assert (code, made.serves, made.running) == (0, "blue", {"blue"}), said
-    return made
 
 
 def test_each_step_is_a_line_and_the_other_colour_serves_alone(files: Files) -> None:
