@@ -164,7 +164,7 @@ def test_commands_in_another_terminal_reach_the_running_servers(installation: In
         assert connection.execute("SELECT current_user").fetchone() == ("sigilo_staff",)
     examined = installation.sigilo("doctor")
     assert examined.returncode == 0, examined.stdout
-    assert examined.stdout.splitlines()[-1] == "13 checks, 0 to fix"
+    assert examined.stdout.splitlines()[-1] == "14 checks, 0 to fix"
 
 
 @pytest.mark.parametrize("words", ["granian", *WORKERS, "bin/postgres", "redis-server"])
