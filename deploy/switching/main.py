@@ -33,7 +33,10 @@ from switching.flow import NotSwitched, Patience, Switch
 from switching.serving import COLOURS, StateFolder, SwitchError
 
 DEPLOY = Path(__file__).resolve().parent.parent
-ALSO = ("worker", "worker-audit", "worker-prompt", "worker-inference", "scheduler")
+# Drills' server before who drills there: a release may be the first that has it.
+ALSO = (
+    "postgres-drills", "worker", "worker-backups", "worker-audit", "worker-prompt", "worker-inference", "scheduler",
+)  # fmt: skip
 
 
 def main() -> int:
