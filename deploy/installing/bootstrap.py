@@ -28,9 +28,8 @@ from installing.answers import (
     docker_group,
     is_inner,
     own_group,
-    read_env,
 )
-from installing.files import InstallError, create, replace
+from installing.files import InstallError, create, read_env, replace
 from installing.keys import age_identity, holds
 from installing.secret_files import Secrets
 
