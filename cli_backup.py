@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 
 from cli_progress import progress_of
 from cli_restore import backup_restore
-from config import Principal
+from config import NO_DRILLS, Principal
 from embedded.installation import running_settings
 
 MIB = 1 << 20
@@ -22,6 +22,18 @@ def _worker(settings: Any) -> Any:
     from models.connection import connect
 
     return connect(settings.url_for(Principal.WORKER), autocommit=True)
+
+
+def _drilling_settings() -> Any:
+    """The settings, where drills are made: elsewhere a key made or taken for destroyed would be lost, or stay. Raises
+    ClickException."""
+    settings = running_settings()
+    if settings.drill_keys == NO_DRILLS:
+        raise click.ClickException(
+            "nothing is drilled here (DRILL_KEYS is off): run this where the drills' worker is, in compose with"
+            " `docker compose exec worker-backups sigilo backup …`"
+        )
+    return settings
 
 
 @click.group()
@@ -41,7 +53,7 @@ def backup_create(no_drill: bool) -> None:
     from backups.keys import NO_RECOVERY
     from backups.run import work_off
 
-    settings = running_settings()
+    settings = _drilling_settings()
     if not settings.backup_age_recipient:
         click.echo(f"Careful: {NO_RECOVERY}", err=True)
     with job.exclusive(settings, patience=PATIENCE) as connection:
@@ -130,7 +142,7 @@ def backup_drill(which: str, identity: IO[str] | None) -> None:
     from backups.drill import run_drill
     from backups.find import find_backup, trusted
 
-    settings = running_settings()
+    settings = _drilling_settings()
     found = find_backup(settings, which, trusted(settings, ()))
     with job.exclusive(settings, patience=PATIENCE) as connection:
         job.bury_dead(connection)
@@ -183,7 +195,7 @@ def backup_rotate() -> None:
     from backups import job
     from backups.keys import destroy_retired, rotate
 
-    settings = running_settings()
+    settings = _drilling_settings()
     with job.exclusive(settings, patience=PATIENCE) as connection:
         click.echo(rotate(connection, settings))
         click.echo(f"{destroy_retired(connection, settings)} private halves destroyed", err=True)

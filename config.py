@@ -46,7 +46,7 @@ PRODUCT_VERSION = "1.0.0"
 PLACEHOLDER = re.compile(r"change.?me|placeholder|example|secret123|password|^x+$|^0+$|<.*>", re.IGNORECASE)
 FORMER_KEY = re.compile(r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}(@[1-9][0-9]*)?")
 KEEP_ALIVE = re.compile(r"(\d{1,6}(ms|s|m|h)){1,4}|\d{1,8}|-1")
-NO_CACHE = "off"
+NO_CACHE = NO_DRILLS = "off"
 HOW_TO_MAKE = "make one with: openssl rand -base64 48"
 HOW_TO_MAKE_KEY = "make one with: openssl rand -base64 32"
 
@@ -124,7 +124,8 @@ class Settings(BaseSettings):
     backup_keep_weekly: Annotated[int, Field(ge=0, le=520)] = 4
     backup_keep_monthly: Annotated[int, Field(ge=0, le=360)] = 12
     backup_lock_days: Annotated[int, Field(ge=0, le=36500)] = 7  # in a bucket with object lock: nobody deletes sooner
-    drill_keys: str = ""  # folder of the keys that drills open backups with; SIGILO_HOME/drill without it
+    # Folder of the keys that drills open backups with; SIGILO_HOME/drill without it; off: nothing is drilled here.
+    drill_keys: str = ""
     drill_key_days: Annotated[int, Field(ge=1, le=3660)] = 90
     drill_database_url: SecretStr = SecretStr("")  # another server to restore into; DATABASE_URL's without it
     drill_room_mib: Annotated[int, Field(ge=0)] = 0  # that a drill may take there; 0: what its disk has, where it is

@@ -17,7 +17,9 @@ import psycopg
 import redis
 from sqlalchemy.exc import DBAPIError
 
+from backups.database import connect_server
 from backups.manifest import manifest_signer
+from backups.room import facts_of
 from config import ConfigurationError, Principal, Settings, load_settings
 from embedded.errors import EmbeddedError, TroubleError
 from embedded.home import Home
@@ -90,10 +92,14 @@ def _finding(name: str, check: Callable[[], str], *, asked: str = "REDIS_URL") -
         return Finding(name, False, str(error))
     except (psycopg.Error, DBAPIError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        reason = (str(cause).strip().splitlines() or ["no answer"])[-1]
-        return Finding(name, False, f"cannot be asked ({reason.strip()}): check DATABASE_URL")
+        return Finding(name, False, f"cannot be asked ({_reason(cause)}): check DATABASE_URL")
     except redis.exceptions.RedisError as error:
         return Finding(name, False, f"cannot be asked ({type(error).__name__}): check {asked}")
+
+
+def _reason(error: object) -> str:
+    """The last line of what the server or libpq said."""
+    return (str(error).strip().splitlines() or ["no answer"])[-1].strip()
 
 
 def _none_of(troubles: Iterator[str], text: str) -> str:
@@ -254,7 +260,18 @@ def drills(settings: Settings) -> str:
     """Whether each night's may fill the archive of changes with all that it restores."""
     from services.base_backups import HERE
 
-    if settings.drill_database_url.get_secret_value():
+    own = settings.drill_database_url.get_secret_value()
+    if own:
+        try:
+            with connect_server(own) as server:
+                facts = facts_of(server)
+        except psycopg.OperationalError as error:
+            raise TroubleError(f"their server can't be asked ({_reason(error)}): check DRILL_DATABASE_URL") from None
+        if facts.is_archived:
+            raise TroubleError(
+                "their server archives every change too: start it with archive_mode=off and wal_level=minimal"
+                " (docs/disaster-recovery.md, The drills' server)"
+            )
         return "on a server of their own"
     if _asked(settings, f"SELECT {HERE}") == (True,):
         raise TroubleError(

@@ -26,7 +26,7 @@ SHORTEST_PASSWORD = 16
 KEYS = ("secret_key", "field_key", "audit_signing_key")
 URLS = (
     "database_url", *(f"database_url_{principal.value}" for principal in Principal),
-    "redis_url", "cache_url", "smtp_url",
+    "drill_database_url", "redis_url", "cache_url", "smtp_url",
 )  # fmt: skip
 
 

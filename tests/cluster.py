@@ -100,9 +100,11 @@ class Server:
             "--checkpoint", "fast", "--no-sync",
         )  # fmt: skip
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
+        """``options``: of its command line, before which its configuration gives way."""
+        program = self._programs.folder / "postgres"
         self._process = spawn(
-            [self._programs.folder / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.sockets],
+            [program, "-D", self.data, "-p", str(self.port), "-k", self.sockets, *options],
             environment=ENVIRONMENT | self._environment, folder=Path("/"), log=self.log, death_signal=signal.SIGINT,
             account=self._programs.account,
         )  # fmt: skip

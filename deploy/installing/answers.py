@@ -86,11 +86,3 @@ def docker_group() -> str:
         return str(grp.getgrnam("docker").gr_gid)
     except KeyError:
         return ""
-
-
-def read_env(path: Path) -> dict[str, str]:
-    """What compose's ``.env`` says."""
-    if not path.exists():
-        return {}
-    lines = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line and line[0] != "#")
-    return {name.strip(): value.strip().strip("'\"") for name, value in lines}

@@ -28,9 +28,8 @@ from installing.answers import (
     docker_group,
     is_inner,
     own_group,
-    read_env,
 )
-from installing.files import InstallError, create, replace
+from installing.files import InstallError, create, read_env, replace
 from installing.keys import age_identity, holds
 from installing.secret_files import Secrets
 
@@ -153,9 +152,11 @@ class Bootstrap:
     def _say(self) -> None:
         print(f"Made: {', '.join(self._made)}." if self._made else "Everything is there; nothing was changed.")
         folder = self._secrets.folder
-        if not holds(folder / "postgres.crt", RENEW_DAYS):
+        for name, whose in (("postgres", "database"), ("postgres_drills", "drills' database")):
+            if holds(folder / f"{name}.crt", RENEW_DAYS):
+                continue
             say(
-                f"The database's certificate ends within {RENEW_DAYS} days: move postgres.key and postgres.crt away,"
+                f"The {whose}'s certificate ends within {RENEW_DAYS} days: move {name}.key and {name}.crt away,"
                 f" take both out of {folder}/.made, run this again, then `docker compose up --detach --force-recreate`."
             )
         if not docker_group() and "DOCKER_GROUP" not in self._known:

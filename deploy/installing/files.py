@@ -33,3 +33,11 @@ def _part(path: Path, text: str, mode: int) -> Path:
         file.flush()
         os.fsync(file.fileno())
     return part
+
+
+def read_env(path: Path) -> dict[str, str]:
+    """What compose's ``.env`` says."""
+    if not path.exists():
+        return {}
+    lines = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line and line[0] != "#")
+    return {name.strip(): value.strip().strip("'\"") for name, value in lines}

@@ -22,6 +22,7 @@ from installing.keys import certificate, private_key
 # As Principal has them (a test compares). Of DATABASE_URL itself every process has the visitor's, the weakest.
 ROLES = ("migrator", "staff", "patient", "worker", "auditor", "backup")
 DATABASE = "postgres:5432/sigilo?sslmode=verify-full&sslrootcert=/run/secrets/postgres_ca"
+DRILLS = "postgres-drills:5432/postgres?sslmode=verify-full&sslrootcert=/run/secrets/postgres_drills_ca"
 # What ours may do in a Redis: everything but to look after the server. Celery asks what server it is.
 APPLICATION = "~* &* +@all -@admin -@dangerous +info"
 MONITOR = "resetchannels -@all +ping +info +config|get +slowlog +latency +client|setname +client|list"
@@ -75,13 +76,16 @@ class Secrets:
             "field_key": lambda: random_base64(32),
             "audit_signing_key": lambda: random_base64(32),
             **dict.fromkeys(
-                ("metrics_token", "postgres_password", "postgres_monitor_password", "grafana_password",
-                 "grafana_secret_key", "watchdog_token"), lambda: secrets.token_urlsafe(32),
+                ("metrics_token", "postgres_password", "postgres_monitor_password", "postgres_drills_password",
+                 "grafana_password", "grafana_secret_key", "watchdog_token"), lambda: secrets.token_urlsafe(32),
             ),
             "database_url_superuser": lambda: database_url("postgres", self._read("postgres_password")),
             "database_url": partial(new_login, "sigilo_anonymous"),
             "postgres.key": private_key,
             "postgres.crt": lambda: certificate(self.folder / "postgres.key", "postgres"),
+            "drill_database_url": lambda: database_url("postgres", self._read("postgres_drills_password"), DRILLS),
+            "postgres_drills.key": private_key,
+            "postgres_drills.crt": lambda: certificate(self.folder / "postgres_drills.key", "postgres-drills"),
             "pgbackrest.conf": lambda: f"[global]\nrepo1-cipher-pass={secrets.token_urlsafe(48)}",
             "redis_monitor.json": lambda: json.dumps({"redis://monitor@redis:6379": secrets.token_urlsafe(32)}),
             "redis_url": lambda: f"redis://sigilo:{secrets.token_urlsafe(32)}@redis:6379/0",
@@ -131,8 +135,8 @@ def new_login(role: str) -> str:
     return database_url(role, secrets.token_urlsafe(32))
 
 
-def database_url(login: str, password: str) -> str:
-    return f"postgresql://{login}:{quote(password, safe='')}@{DATABASE}"
+def database_url(login: str, password: str, database: str = DATABASE) -> str:
+    return f"postgresql://{login}:{quote(password, safe='')}@{database}"
 
 
 def access_list(url: str, monitor: str = "") -> str:

@@ -1,9 +1,11 @@
-"""The commands of compose.prod.yml."""
+"""The commands of compose.prod.yml, and of what a clinic adds to it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from installing.files import read_env
 
 from switching.commands import Commands
 
@@ -11,9 +13,18 @@ INSIDE, ADMIN = "http://127.0.0.1:2019", "http://localhost:2020"
 IS_ALIVE = "/opt/sigilo/app/deploy/image/is-alive"
 
 
-def compose_table(file: Path, also: Sequence[str]) -> Commands:
+def compose_files(top: Path, environ: Mapping[str, str]) -> list[Path]:
+    """Those that `docker compose` itself takes in the folder ``top``, as COMPOSE_FILE says in ``environ`` or in .env: a
+    service that is made anew from fewer would lose what the others gave it, a certificate or a network."""
+    said = {**read_env(top / ".env"), **environ}
+    names = said.get("COMPOSE_FILE", "").split(said.get("COMPOSE_PATH_SEPARATOR") or ":")
+    return [top / name for name in names if name] or [top / "compose.prod.yml"]
+
+
+def compose_table(files: Sequence[Path], also: Sequence[str]) -> Commands:
     """``also``: the services besides the web that belong to the release."""
-    compose = ["docker", "compose", "--file", str(file), "--profile", "green"]
+    named = [word for file in files for word in ("--file", str(file))]
+    compose = ["docker", "compose", *named, "--profile", "green"]
     inside = [*compose, "exec", "-T"]
     table = {
         "beside": [*compose, "run", "--rm", "-T", "prepare", "db", "beside"],

@@ -21,6 +21,7 @@ before they contract (docs/adr/0031-two-colours.md).
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -28,19 +29,23 @@ from pathlib import Path
 from types import FrameType
 
 from switching.commands import read_table
-from switching.compose import compose_table
+from switching.compose import compose_files, compose_table
 from switching.flow import NotSwitched, Patience, Switch
 from switching.serving import COLOURS, StateFolder, SwitchError
 
 DEPLOY = Path(__file__).resolve().parent.parent
-ALSO = ("worker", "worker-audit", "worker-prompt", "worker-inference", "scheduler")
+# Drills' server before who drills there: a release may be the first that has it.
+ALSO = (
+    "postgres-drills", "worker", "worker-backups", "worker-audit", "worker-prompt", "worker-inference", "scheduler",
+)  # fmt: skip
 
 
 def main() -> int:
     given = _arguments()
     folder = StateFolder(given.state)
     try:
-        commands = read_table(given.hooks) if given.hooks else compose_table(given.compose, given.also)
+        files = given.compose or compose_files(DEPLOY.parent, os.environ)
+        commands = read_table(given.hooks) if given.hooks else compose_table(files, given.also)
         if given.status:
             now = folder.read()
             print(f"serves: {now.name if now else 'whichever is ready: nothing was switched yet'}")
@@ -71,7 +76,10 @@ def _arguments() -> argparse.Namespace:
     what.add_argument("--back", action="store_true")
     what.add_argument("--status", action="store_true")
     parser.add_argument("--state", type=Path, default=DEPLOY / "state" / "caddy", help="SIGILO_STATE of the proxy")
-    parser.add_argument("--compose", type=Path, default=DEPLOY.parent / "compose.prod.yml", help="the compose file")
+    parser.add_argument(
+        "--compose", action="append", type=Path, metavar="FILE",
+        help="a compose file, and again for each more; by default those of COMPOSE_FILE in .env, else compose.prod.yml",
+    )  # fmt: skip
     parser.add_argument(
         "--also", action="append", metavar="SERVICE",
         help=f"brought to the same release afterwards; by default {', '.join(ALSO)}; '' for none",

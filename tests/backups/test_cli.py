@@ -11,6 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cli
+from backups.errors import BackupFailed
+from backups.job import Connection
+from backups.keys import renew
 from config import Settings
 from tests.backups.processes import environment
 from tests.servers import DatabaseServer
@@ -24,6 +27,22 @@ def shell(here: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def backup(*arguments: str) -> Result:
     return CliRunner().invoke(cli.main, ["backup", *arguments])
+
+
+def test_where_nothing_is_drilled_no_backup_is_made_whose_key_would_be_lost(
+    shell: None, here: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRILL_KEYS", "off")
+    known = "SELECT (SELECT count(*) FROM backups), (SELECT count(*) FROM backup_keys)"
+    for command in ("create", "drill", "rotate"):
+        refused = backup(command)
+        assert refused.exit_code == 1 and "docker compose exec worker-backups" in refused.stderr
+        assert connection.execute(known).fetchone() == (0, 0)
+    off = here.model_copy(update={"drill_keys": "off"})
+    with pytest.raises(BackupFailed, match=r"can't be kept \(DRILL_KEYS is off\)"):
+        renew(connection, off)
+    assert connection.execute(known).fetchone() == (0, 0) and not Path("off").exists()
+    assert backup("list").exit_code == 0
 
 
 def test_from_creating_to_restoring(

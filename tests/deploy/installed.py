@@ -18,12 +18,20 @@ from embedded.postgres import package_folder
 from embedded.process import spawn, stop, wait_until
 from embedded.redis import NEVER_AGAIN
 from embedded.redis import PACKAGE as REDIS
-from tests.cluster import Server
+from tests.cluster import Server, programs_here
 from tests.deploy.composed import ROOT, Bootstrapped, Project
 from tests.installation import free_port
 
 SECONDS = 90.0
 DATABASE = re.compile(r"@postgres:5432/sigilo\?\S+")
+DRILLS = re.compile(r"@postgres-drills:5432/postgres\?\S+")
+
+
+def options_of_drills(project: Project) -> list[str]:
+    """What the server for drills is started with, but for the file that only its image has."""
+    program, flag, file, *options = project.services["postgres-drills"]["command"]
+    assert (program, flag) == ("postgres", "-c") and file.startswith("config_file=")
+    return [str(each) for each in options]
 
 
 class Installation:
@@ -33,12 +41,15 @@ class Installation:
         self.bootstrapped = Bootstrapped(folder)
         self.bootstrapped.make()
         self.folder, self.server, self.project = folder, server, project
+        self.drills: Server | None = None
         self.ports = {"redis": free_port(), "redis-cache": free_port(), "web-blue": free_port()}
 
     def secret(self, name: str) -> Path:
         """The file as it is mounted, with this machine's addresses."""
         text = (self.bootstrapped.secrets / name).read_text()
         text = DATABASE.sub(f"@127.0.0.1:{self.server.port}/sigilo", text)
+        if self.drills is not None:
+            text = DRILLS.sub(f"@127.0.0.1:{self.drills.port}/postgres", text)
         for host in ("redis-cache", "redis"):
             text = text.replace(f"@{host}:6379", f"@127.0.0.1:{self.ports[host]}")
         path = self.folder / "mounted" / name
@@ -58,6 +69,7 @@ class Installation:
             "PATH": os.environ["PATH"], "SIGILO_HOME": str(home), "METRICS_HOST": "127.0.0.1",
             "OTEL_EXPORTER_OTLP_ENDPOINT": "", "WORKER_METRICS_PORT": "0", "SCHEDULER_METRICS_PORT": "0",
             "STATIC_FOLDER": str(self.folder / "static") if name.startswith("web") else "",
+            "POSTGRES_PROGRAMS": str(programs_here().folder),
         }  # fmt: skip
         for path, source in self.project.secrets_of(name).items():
             setting = path.removeprefix("/run/secrets/")

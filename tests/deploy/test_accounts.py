@@ -4,11 +4,13 @@ login has its own password and its own rights, and with no others all of them do
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -21,8 +23,11 @@ from embedded.redis import NEVER_AGAIN
 from migrations.prepare import prepare_own_server
 from tests.cluster import Server, programs_here, server_folders
 from tests.deploy.composed import ROOT, read
-from tests.deploy.installed import SECONDS, Installation
+from tests.deploy.installed import SECONDS, Installation, options_of_drills
 from tests.observability.measured_by_exporters import exporter
+
+SEGMENT = 16 << 20  # bytes of WAL in a file
+HBA = "local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
 
 
 @pytest.fixture(scope="module")
@@ -30,22 +35,95 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     programs = programs_here()
     with server_folders(programs.account, "one") as (folder,), ExitStack() as stack:
         server = Server(programs, folder)
-        server.make(hba="local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n")
+        archive = archive_of(server)
+        server.make(f"archive_mode = on\narchive_command = 'mkdir -p {archive} && cp %p {archive}/%f'\n", HBA)
         server.start()
         stack.callback(server.end)
         made = Installation(tmp_path_factory.mktemp("installation"), server, read())
         stack.enter_context(made.redis_server("redis", "broker.conf", "redis_acl"))
         stack.enter_context(made.redis_server("redis-cache", "cache.conf", "redis_cache_acl"))
         # As the image makes it the first time: the superuser with its password, the database, who looks at figures.
-        password = (made.bootstrapped.secrets / "postgres_password").read_text().strip()
+        make_superuser(server, made.bootstrapped.secrets / "postgres_password")
         with server.connect() as connection:
-            connection.execute(f"CREATE ROLE postgres SUPERUSER LOGIN PASSWORD '{password}'")
             connection.execute("CREATE DATABASE sigilo TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
         with server.connect("sigilo") as connection:
             connection.execute((ROOT / "observability/postgres-exporter/role.sql").read_text())
         prepared = made.run("prepare")
         assert prepared.returncode == 0, prepared.stderr
         yield made
+
+
+@pytest.fixture
+def drills(installation: Installation) -> Iterator[Server]:
+    """The server for drills, with the options that its container has."""
+    programs = programs_here()
+    with server_folders(programs.account, "two") as (folder,):
+        server = Server(programs, folder)
+        server.make(hba=HBA)
+        server.start(*options_of_drills(installation.project))
+        try:
+            make_superuser(server, installation.bootstrapped.secrets / "postgres_drills_password")
+            installation.drills = server
+            yield server
+        finally:
+            installation.drills = None
+            server.end()
+
+
+def make_superuser(server: Server, password: Path) -> None:
+    with server.connect() as connection:
+        connection.execute(f"CREATE ROLE postgres SUPERUSER LOGIN PASSWORD '{password.read_text().strip()}'")
+
+
+def archive_of(server: Server) -> Path:
+    return server.data.with_name("archive")
+
+
+def archived_since(server: Server, before: str) -> set[str]:
+    """Names of the databases made in what the archive got from the position ``before`` on, up to this moment."""
+    with server.connect() as connection:
+        names = "SELECT pg_walfile_name(%s), pg_walfile_name(pg_switch_wal())"
+        row = connection.execute(names, [before]).fetchone()
+    assert row is not None
+    first, last = row
+    assert wait_until((archive_of(server) / last).exists, SECONDS)
+    files = [each for each in archive_of(server).iterdir() if first <= each.name <= last]
+    return {found.decode() for each in files for found in re.findall(rb"sigilo_drill_\w+", each.read_bytes())}
+
+
+def position(server: Server) -> str:
+    with server.connect() as connection:
+        connection.execute("SELECT pg_switch_wal()")
+        return str(connection.execute("SELECT pg_current_wal_lsn()").fetchone()[0])  # type: ignore[index]
+
+
+def test_a_drill_on_the_server_for_drills_leaves_nothing_in_the_clinics_archive(
+    installation: Installation, drills: Server
+) -> None:
+    """With all that worker-backups has in its container and nothing more; the clinic's server archives every change."""
+    server = installation.server
+    made = installation.run("worker-backups", "backup", "create", "--no-drill")
+    assert made.returncode == 0, made.stderr
+    before = position(server)
+    drilled = installation.run("worker-backups", "backup", "drill")
+    assert drilled.returncode == 0 and "drill passed" in drilled.stdout, drilled.stderr
+    assert archived_since(server, before) == set(), "nothing of it was made there"
+    with server.connect() as connection:
+        row = connection.execute("SELECT pg_current_wal_lsn() - %s::pg_lsn", [before]).fetchone()
+    assert row is not None and row[0] <= SEGMENT, "the rows that say so"
+    with drills.connect() as connection:
+        shown = "SELECT current_setting('archive_mode'), current_setting('wal_level'), current_setting('fsync')"
+        assert connection.execute(shown).fetchone() == ("off", "minimal", "off")
+        assert connection.execute("SELECT FROM pg_database WHERE datname ~ '^sigilo'").fetchone() is None
+        roles = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
+    assert {principal.role for principal in Principal} <= roles, "it was there that it was restored"
+
+    # That look finds a drill where there is one.
+    before = position(server)
+    with server.connect() as connection:
+        connection.execute("CREATE DATABASE sigilo_drill_here")
+        connection.execute("DROP DATABASE sigilo_drill_here")
+    assert archived_since(server, before) == {"sigilo_drill_here"}
 
 
 def test_each_login_is_itself_and_nobody_else(installation: Installation) -> None:

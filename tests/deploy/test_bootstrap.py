@@ -205,10 +205,11 @@ def test_a_recovery_key_of_another_machine_never_comes_here(fresh: Bootstrapped)
     assert not (fresh.state / "recovery.key").exists()
 
 
-def test_the_databases_certificate_is_believed_for_its_name_alone(made: Bootstrapped) -> None:
+@pytest.mark.parametrize(("file", "host"), [("postgres", "postgres"), ("postgres_drills", "postgres-drills")])
+def test_a_databases_certificate_is_believed_for_its_name_alone(made: Bootstrapped, file: str, host: str) -> None:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(made.secrets / "postgres.crt", made.secrets / "postgres.key")
-    client = ssl.create_default_context(cafile=str(made.secrets / "postgres.crt"))
+    server.load_cert_chain(made.secrets / f"{file}.crt", made.secrets / f"{file}.key")
+    client = ssl.create_default_context(cafile=str(made.secrets / f"{file}.crt"))
     with create_server(("127.0.0.1", 0)) as listening:
 
         def answer() -> None:
@@ -222,7 +223,7 @@ def test_the_databases_certificate_is_believed_for_its_name_alone(made: Bootstra
 
         threading.Thread(target=answer, daemon=True).start()
         address: Any = listening.getsockname()
-        with create_connection(address, 5) as plain, client.wrap_socket(plain, server_hostname="postgres") as wrapped:
+        with create_connection(address, 5) as plain, client.wrap_socket(plain, server_hostname=host) as wrapped:
             assert wrapped.version() in ("TLSv1.2", "TLSv1.3")
         with create_connection(address, 5) as plain, pytest.raises(ssl.SSLCertVerificationError):
             client.wrap_socket(plain, server_hostname="another")

@@ -28,17 +28,19 @@ CAPABLE = {
 # A way out, or in, and what for.
 OUTSIDE = {
     "caddy": "people come in", "ops-door": "operators come in, on loopback", "ollama-pull": "fetches a model",
-    "worker": "backups to a bucket", "worker-audit": "looks at checkpoints elsewhere", "worker-prompt": "mail",
+    "worker-backups": "to a bucket", "worker-audit": "looks at checkpoints elsewhere", "worker-prompt": "mail",
     "tools": "an operator's commands", "alertmanager": "mail", "blackbox-exporter": "asks as somebody outside does",
 }  # fmt: skip
 # What holds what patients said, or figures about it.
 HOLDERS = {
-    "postgres", "postgres-archive", "redis", "redis-cache", "ollama", "ollama-gpu", "prometheus", "loki", "tempo",
-    "grafana",
+    "postgres", "postgres-archive", "postgres-drills", "redis", "redis-cache", "ollama", "ollama-gpu", "prometheus",
+    "loki", "tempo", "grafana",
 }  # fmt: skip
 PORTS = {"caddy": ["80:80", "443:443"], "ops-door": ["127.0.0.1:3001:3001", "127.0.0.1:9090:9090"]}
 SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|_URL$", re.IGNORECASE)
-HARMLESS = {"PUBLIC_URL", "OLLAMA_URL", "BACKUP_URL", "S3_ENDPOINT_URL", "RUNBOOKS_URL", "GF_SERVER_ROOT_URL"}
+HARMLESS = {
+    "PUBLIC_URL", "OLLAMA_URL", "BACKUP_URL", "S3_ENDPOINT_URL", "RUNBOOKS_URL", "GF_SERVER_ROOT_URL", "DRILL_KEYS",
+}  # fmt: skip
 PUBLIC_KEYS = {"AUDIT_FORMER_KEYS", "BACKUP_FORMER_KEYS"}
 HOST_PATHS = {
     "node-exporter": {"/"}, "cadvisor": {"/sys", "/var/lib/docker/image"}, "docker-api": {"/var/run/docker.sock"},

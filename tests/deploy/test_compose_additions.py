@@ -58,7 +58,7 @@ def test_an_object_store_keeps_the_rules_of_the_others(project: Project, tmp_pat
     [target] = {each["environment"]["AWS_CA_BUNDLE"] for each in model["services"].values()}
     assert all(target == f"/run/secrets/{each['secrets'][0]}" for each in model["services"].values())
     storing = {name for name in project.services if "S3_ENDPOINT_URL" in project.environment_of(name)}
-    assert model["services"].keys() == storing - {"worker-inference"}
+    assert model["services"].keys() == storing - {"worker", "worker-inference"}
 
     bootstrapped = Bootstrapped(tmp_path)
     assert bootstrapped.run("--public-url", ADDRESS, "--object-store").returncode == 0

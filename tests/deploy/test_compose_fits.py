@@ -19,7 +19,8 @@ OBSERVABILITY = ROOT / "observability"
 ROLES = {
     "web-blue": {Principal.STAFF, Principal.PATIENT, Principal.AUDITOR},
     "web-green": {Principal.STAFF, Principal.PATIENT, Principal.AUDITOR},
-    "worker": {Principal.WORKER, Principal.BACKUP, Principal.MIGRATOR, Principal.AUDITOR},
+    "worker": {Principal.WORKER},
+    "worker-backups": {Principal.WORKER, Principal.BACKUP, Principal.AUDITOR},
     "worker-audit": {Principal.WORKER},
     "worker-prompt": {Principal.WORKER},
     "worker-inference": {Principal.WORKER},
@@ -70,7 +71,7 @@ def test_whatever_a_process_of_ours_is_told_is_a_setting(project: Project) -> No
     for name in of_ours(project):
         assert project.environment_of(name).keys() - NO_SETTINGS <= known, name
         targets = {path.removeprefix("/run/secrets/") for path in project.secrets_of(name)}
-        assert targets - {"postgres_ca"} <= Settings.model_fields.keys(), name
+        assert targets - {"postgres_ca", "postgres_drills_ca"} <= Settings.model_fields.keys(), name
 
 
 def test_every_process_starts_with_what_bootstrap_made_and_nothing_of_it_is_weak(
@@ -213,8 +214,8 @@ def test_folders_that_several_processes_share_are_shared(project: Project) -> No
     is the folder in which its processes count."""
     home = "/var/lib/sigilo"
     for folder, who in (
-        ("archives", {"worker", "worker-audit", "tools"}), ("backups", {"worker", "tools"}),
-        ("drill", {"worker", "tools"}), ("checkpoints", {"worker", "worker-audit", "worker-prompt", "tools"}),
+        ("archives", {"worker-backups", "worker-audit", "tools"}), ("backups", {"worker-backups", "tools"}),
+        ("drill", {"worker-backups"}), ("checkpoints", {"worker-backups", "worker-audit", "worker-prompt", "tools"}),
     ):  # fmt: skip
         mounted = {
             name: source for name in of_ours(project)
@@ -233,7 +234,8 @@ def owners(service: dict[str, Any]) -> dict[str, str]:
 def test_volumes_are_their_readers_own(project: Project) -> None:
     """A volume below a folder that its image does not have is root's until somebody gives it away."""
     given = owners(project.services["volume-owners"]) | owners(project.services["monitoring-volume-owners"])
-    made_by_images = {"postgres-data", "postgres-socket", "redis-data"}  # of which the image's folder has the owner
+    # Those of which the image's folder has the owner.
+    made_by_images = {"postgres-data", "postgres-socket", "drills", "redis-data"}
     assert given.keys() | made_by_images == project.model["volumes"].keys()
     for name in project.services:
         user = project.services[name].get("user", "1001:1001").split(":")[0]

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -41,16 +43,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def switch(folder: Path, *arguments: str) -> Asked:
-    """What Docker was asked, without the words that every question begins with."""
+def switch(folder: Path, *arguments: str, top: Path = ROOT, files: Sequence[Path] = (COMPOSE,)) -> Asked:
+    """What Docker was asked, without the words that every question begins with; ``files``: which it was asked with."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
     done = subprocess.run(
-        [ROOT / "deploy" / "switch", "--state", folder / "state", "--watch-seconds", "0", *arguments],
-        env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}, capture_output=True, text=True, check=False,
+        [top / "deploy" / "switch", "--state", folder / "state", "--watch-seconds", "0", *arguments],
+        env=environment | {"PATH": f"{folder}:{os.environ['PATH']}"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     asked = [shlex.split(line) for line in (folder / "asked").read_text().splitlines()]
     (folder / "asked").unlink()
-    beginning = ["compose", "--file", str(COMPOSE), "--profile", "green"]
+    beginning = ["compose", *(word for file in files for word in ("--file", str(file))), "--profile", "green"]
     assert all(words[: len(beginning)] == beginning for words in asked)
     return [words[len(beginning) :] for words in asked]
 
@@ -75,6 +78,22 @@ def test_back_starts_the_container_that_was_stopped_and_touches_neither_schema_n
     assert changes(switch(folder, "--back")) == ["start web-blue", "stop web-green"]
 
 
+def test_what_a_clinic_adds_stays_when_services_are_made_anew(folder: Path, tmp_path: Path) -> None:
+    """As `docker compose` in that folder has it: the files that COMPOSE_FILE in .env names, in their order."""
+    clinic = tmp_path / "clinic"
+    shutil.copytree(ROOT / "deploy", clinic / "deploy", ignore=shutil.ignore_patterns("state"))
+    store = "deploy/compose/object-store.yml"
+    (clinic / ".env").write_text(f"# for compose\nPUBLIC_URL='https://a'\nCOMPOSE_FILE='compose.prod.yml:{store}'\n")
+    both = (clinic / "compose.prod.yml", clinic / store)
+    assert changes(switch(folder, top=clinic, files=both))[-1] == "up scheduler"
+    given = (tmp_path / "a.yml", tmp_path / "b.yml")
+    switch(folder, "--compose", str(given[0]), "--compose", str(given[1]), top=clinic, files=given)
+    (clinic / ".env").write_text(f"COMPOSE_PATH_SEPARATOR=,\nCOMPOSE_FILE=compose.prod.yml,{store}\n")
+    switch(folder, top=clinic, files=both)
+    (clinic / ".env").unlink()
+    switch(folder, top=clinic, files=both[:1])
+
+
 def test_every_service_that_is_named_is_there(folder: Path) -> None:
     services = set(yaml.safe_load(COMPOSE.read_text())["services"])
     for words in switch(folder):
@@ -89,4 +108,4 @@ def test_every_service_that_is_named_is_there(folder: Path) -> None:
         assert named <= services, words
     workers = {name for name in services if name.startswith(("worker", "scheduler"))}
     (followed,) = ({*words} & services for words in switch(folder) if words[0] == "up" and "scheduler" in words)
-    assert followed == workers, "all that belongs to the release follows"
+    assert followed == workers | {"postgres-drills"}, "all that belongs to the release follows"

@@ -17,7 +17,7 @@ from embedded.process import wait_until
 from models.engine import Databases
 from services.backup_mail_words import WORDS
 from tests.audit.trail import as_superuser
-from tests.cluster import Server, programs_here, server_folders
+from tests.cluster import PASSWORD, Server, programs_here, server_folders
 from tests.factories.backup import stored
 from tests.factories.cast import Person
 from tests.integrations.test_mail import Inbox
@@ -139,5 +139,23 @@ def test_another_programs_archive_needs_nobody_to_tell_of_it(work_settings: Sett
 def test_doctor_wants_a_server_for_drills_where_every_change_is_archived(work_settings: Settings) -> None:
     with pytest.raises(TroubleError, match="name a server of their own in DRILL_DATABASE_URL"):
         drills(work_settings)
-    apart = work_settings.model_copy(update={"drill_database_url": work_settings.database_url_migrator})
-    assert drills(apart) == "on a server of their own"
+    another = {"drill_database_url": work_settings.database_url_migrator}
+    with pytest.raises(TroubleError, match="their server archives every change too"):
+        drills(work_settings.model_copy(update=another))
+
+
+def test_doctor_asks_the_server_for_drills(work_settings: Settings) -> None:
+    programs = programs_here()
+    with server_folders(programs.account, "apart") as (folder,):
+        server = Server(programs, folder)
+        url = type(work_settings.redis_url)(server.url("postgres"))
+        apart = work_settings.model_copy(update={"drill_database_url": url})
+        server.make()
+        server.start()
+        try:
+            assert drills(apart) == "on a server of their own"
+        finally:
+            server.end()
+    with pytest.raises(TroubleError, match=r"can't be asked \(.*\): check DRILL_DATABASE_URL") as told:
+        drills(apart)
+    assert PASSWORD not in str(told.value)
