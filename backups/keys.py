@@ -72,13 +72,15 @@ def _current(connection: Connection) -> tuple[str, float] | None:
 def rotate(connection: Connection, settings: Settings) -> str:
     """Make a drill key and retire the one before; gives its public half. Raises BackupFailed."""
     if settings.drill_keys == NO_DRILLS:
-        raise _not_kept("DRILL_KEYS is off")
+        raise BackupFailed("The drill key can't be kept (DRILL_KEYS is off): ask the drills' worker.")
     made = pyrage.x25519.Identity.generate()
     recipient = str(made.to_public())
     try:
         _write_private(_file(settings, recipient), f"{made}\n")
     except OSError as error:
-        raise _not_kept(kind_of(error)) from error
+        raise BackupFailed(
+            f"The drill key can't be kept ({kind_of(error)}): DRILL_KEYS names a folder of the drills' worker."
+        ) from error
     with connection.transaction():
         connection.execute(
             "UPDATE backup_keys SET retired_at = now() WHERE retired_at IS NULL AND holder = %s", [HOLDER]
@@ -88,10 +90,6 @@ def rotate(connection: Connection, settings: Settings) -> str:
             [recipient, HOLDER, socket.gethostname()],
         )
     return recipient
-
-
-def _not_kept(why: str) -> BackupFailed:
-    return BackupFailed(f"The drill key can't be kept ({why}): DRILL_KEYS names a folder of the drills' worker.")
 
 
 def destroy_retired(connection: Connection, settings: Settings) -> int:
