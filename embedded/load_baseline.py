@@ -14,6 +14,7 @@ from typing import Any
 
 BASELINE = Path(__file__).parent / "data" / "load_baseline.json"
 FORMAT = 1
+USERS, SECONDS, THINK_SECONDS = 100, 300, 20  # of a run that is kept: as many, as long, and no hurrying robots
 SHORTEST_SECONDS = 240  # a result that says something of memory and of what piles up
 FEWEST = 50  # requests of a group, below which a percentile says little
 RATIO_MAX = 2.0  # of the baseline: rounds on one machine differ by up to half
@@ -56,6 +57,19 @@ def faults(result: Mapping[str, Any]) -> Iterator[str]:
     over = result["statements"]["over_100_ms"]
     if over:
         yield f"{over} statements took 100 ms or longer, up to {result['statements']['slowest_ms']} ms"
+
+
+def whole(result: Mapping[str, Any]) -> Iterator[str]:
+    """Why ``result`` is no baseline: sentences, none when it is one."""
+    if result["users"] < USERS or sum(result["roles"].values()) != result["users"]:
+        yield f"{sum(result['roles'].values())} people worked, and a baseline has {USERS}"
+    if result["seconds"] < SECONDS or result["think_seconds"][1] < THINK_SECONDS:
+        yield f"it took {result['seconds']:.0f} s at a haste of {result['think_seconds']}, and a baseline {SECONDS}"
+    counted = [sum(group[what] for group in result["groups"].values()) for what in ("count", "errors")]
+    if counted != [result["requests"], result["errors"]]:
+        yield f"its groups have {counted} requests and errors, and all of it {result['requests']}, {result['errors']}"
+    if abs(result["per_second"] * result["seconds"] - result["requests"]) > result["requests"] / 10:
+        yield f"{result['requests']} requests are not {result['per_second']} a second"
 
 
 def regressions(result: Mapping[str, Any], baseline: Mapping[str, Any]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from typing import Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from config import PRODUCT_VERSION
 from integrations.redis_line import PROBE_SECONDS, TIMEOUT_SECONDS, RedisLine, StoreUnavailable
 from observability.metrics import CACHE_DEGRADED, CACHE_LOOKUPS
 from observability.tracing import child_span
@@ -103,8 +104,10 @@ class RedisCache(RedisLine):
             return
 
     def _name(self, kind: Kind, asked: str) -> str:
-        """``sigilo:cache:<kind>:<HMAC-SHA-256 of what was asked, in hex>``"""
-        return f"{PREFIX}:{kind.value}:{hmac.digest(self._naming, asked.encode(), hashlib.sha256).hex()}"
+        """``sigilo:cache:<kind>:<HMAC-SHA-256 of release and what was asked, in hex>``: while two releases serve, what
+        one wrote in its own shape is not found by the other."""
+        asked_here = f"{PRODUCT_VERSION}\0{asked}"
+        return f"{PREFIX}:{kind.value}:{hmac.digest(self._naming, asked_here.encode(), hashlib.sha256).hex()}"
 
     def _opened(self, name: str, sealed: bytes) -> bytes | None:
         """None for what was sealed with another key, or for another name, or by nobody."""

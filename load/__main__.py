@@ -22,7 +22,7 @@ from bench.clinic import Clinic, clinic
 from config import PRODUCT_VERSION, Settings
 from embedded.home import Home
 from embedded.installation import running_settings
-from embedded.load_baseline import BASELINE, FORMAT, faults, ratios, read_baseline, regressions
+from embedded.load_baseline import BASELINE, FORMAT, faults, ratios, read_baseline, regressions, whole
 from embedded.postgres import PostgresServer
 from load import machine, report, statements
 from load.crowd import work
@@ -109,7 +109,11 @@ def verdict(result: dict[str, Any]) -> int:
     wrong = list(faults(result))
     for line in wrong:
         print(f"FAIL {line}")
-    if os.environ.get("LOAD_KEEP") and not wrong:
+    keeps = bool(os.environ.get("LOAD_KEEP"))
+    for line in whole(result) if keeps else ():
+        wrong.append(line)
+        print(f"FAIL no baseline: {line}")
+    if keeps and not wrong:
         BASELINE.parent.mkdir(exist_ok=True)
         BASELINE.write_text(text_of(result), encoding="utf-8")
         print(f"baseline: {BASELINE}")

@@ -79,6 +79,7 @@ class Bootstrap:
 
     def run(self) -> None:
         """Raises InstallError, and OSError from the file system."""
+        self._refuse_half()
         self._secrets.refuse_lost()
         public_url = checked_address(
             self._known.get("PUBLIC_URL")
@@ -103,6 +104,20 @@ class Bootstrap:
             "BACKUP_AGE_RECIPIENT": recipient, "SECRETS_GROUP": str(own_group()), "DOCKER_GROUP": docker_group(),
         })  # fmt: skip
         self._say()
+
+    def _refuse_half(self) -> None:
+        """A run ends with both, so where one is gone it was lost, and what would be made in its place fits nothing."""
+        was_run = "SECRETS_GROUP" in self._known
+        if was_run and not self._secrets.is_complete:
+            raise InstallError(
+                f"{self._env} is of an installation whose secrets are not in {self._secrets.folder}: put the folder"
+                f" back whole, with its hidden file; for a new installation, move {self._env} away"
+            )
+        if self._secrets.is_complete and not was_run and not (self._given.recipient or self._recovery_key.exists()):
+            raise InstallError(
+                f"{self._env} is gone, which named the recovery key of the backups: put it back, or give that key's"
+                " public half with --recipient age1…"
+            )
 
     def _smtp_url(self) -> str:
         kept = self._secrets.folder / "smtp_url"

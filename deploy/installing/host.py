@@ -174,6 +174,7 @@ def undo(machine: Machine) -> None:
             before(machine, name).replace(machine.path(name))
         else:
             machine.path(name).unlink(missing_ok=True)
+    reload_ssh(machine)  # first: whatever becomes of the rules, whoever came in by password comes in again
     if FIREWALL in restored:
         machine.must("nft", "-f", machine.path(FIREWALL))
     else:
@@ -181,7 +182,6 @@ def undo(machine: Machine) -> None:
         machine.path(UNIT).unlink(missing_ok=True)
         machine.run("systemctl", "daemon-reload")
         machine.run("nft", "delete", "table", "inet", "sigilo")
-    reload_ssh(machine)
     print("Taken back: as it was before." if restored else "Taken back: the firewall is open, and sshd as it was.")
 
 

@@ -40,6 +40,11 @@ class Secrets:
         self.folder = folder
         self._group = group
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether a run ended with all of it."""
+        return (self.folder / MADE).exists()
+
     def refuse_lost(self) -> None:
         """Raise InstallError where something is gone that was there: a new key could read nothing of the data."""
         listed = self.folder / MADE

@@ -92,6 +92,23 @@ def test_what_is_taken_away_is_not_made_anew(fresh: Bootstrapped) -> None:
     assert fresh.run().returncode == 0 and (fresh.secrets / "field_key").exists()
 
 
+def test_half_of_an_installation_is_no_new_one(fresh: Bootstrapped) -> None:
+    """A copy without hidden files, or .env alone: new keys would read nothing of the data, and new backups would be
+    for a key that nobody has."""
+    fresh.make()
+    shutil.move(fresh.state / "recovery.key", fresh.state.parent / "notebook")
+    for lost, said in ((fresh.secrets / ".made", "put the folder back whole"), (fresh.env, "put it back, or give")):
+        kept = lost.read_bytes()
+        lost.unlink()
+        before = {path: path.read_bytes() for path in fresh.state.rglob("*") if path.is_file()}
+        refused = fresh.run("--public-url", ADDRESS)
+        assert refused.returncode == 1 and said in refused.stderr
+        assert {path: path.read_bytes() for path in fresh.state.rglob("*") if path.is_file()} == before
+        assert not lost.exists()
+        lost.write_bytes(kept)
+    assert fresh.run().returncode == 0
+
+
 def test_what_an_operator_changed_stays(fresh: Bootstrapped) -> None:
     fresh.make()
     alerts = fresh.state / "alertmanager" / "alertmanager.yml"

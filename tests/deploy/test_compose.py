@@ -139,6 +139,16 @@ def test_only_web_and_the_proxy_are_believed_about_who_asks(project: Project) ->
         assert project.environment_of(name)["TRUSTED_PROXIES"] == subnet["subnet"]
 
 
+def test_the_proxy_reaches_each_colour_by_the_network_on_which_it_is_believed(project: Project) -> None:
+    for colour in ("blue", "green"):
+        name, _, port = project.environment_of("caddy")[f"SIGILO_{colour.upper()}"].partition(":")
+        assert port == "8000"
+        networks = project.model["networks"]
+        assert {network: project.called(name, network) for network in networks if project.called(name, network)} == {
+            "front": {f"web-{colour}"}
+        }
+
+
 def test_no_secret_stands_in_an_environment(project: Project) -> None:
     for name in project.services:
         for variable, value in project.environment_of(name).items():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from embedded.load_baseline import BASELINE, LoadResultError, faults, ratios, read_result, regressions
+from embedded.load_baseline import BASELINE, LoadResultError, faults, ratios, read_result, regressions, whole
 from load.ledger import Asked, Ledger, figures
 from load.page_forms import form_values
 from load.people import SHARES, shares_of
@@ -102,13 +103,27 @@ def test_a_form_sends_what_browsers_send() -> None:
     assert form_values(page, "none") == {}
 
 
-def test_a_baseline_that_is_kept_is_a_whole_run_without_a_fault() -> None:
-    """None is kept until `LOAD_KEEP=1 make load` ran on a quiet machine."""
-    baseline = read_result(BASELINE) if BASELINE.exists() else make_result()
+def test_the_baseline_that_is_kept_is_a_whole_run_without_a_fault() -> None:
+    baseline = read_result(BASELINE)
     assert (baseline["users"], baseline["records"]) == (100, 10_000)
-    assert list(faults(baseline)) == []
+    assert list(faults(baseline)) == list(whole(baseline)) == []
     assert list(regressions(baseline, baseline)) == []
     assert {round(ratio, 6) for *_, ratio in ratios(baseline, baseline)} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"roles": {"doctor": 8}}, "8 people worked"),
+        ({"seconds": 60.0, "per_second": 33.5}, "it took 60 s"),
+        ({"think_seconds": [0.25, 1]}, r"at a haste of \[0.25, 1\]"),
+        ({"requests": 2_500}, "its groups have"),
+        ({"per_second": 15.9}, "are not 15.9 a second"),
+    ],
+)
+def test_what_is_no_whole_run_is_no_baseline(changes: dict[str, object], why: str) -> None:
+    assert list(whole(make_result())) == []
+    assert any(re.search(why, line) for line in whole(make_result(**changes)))
 
 
 def test_what_is_worse_than_the_baseline_is_said() -> None:
