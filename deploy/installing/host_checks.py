@@ -32,7 +32,7 @@ def examine(machine: Machine) -> list[Finding]:
     settings = machine.sshd()
     return [
         _firewall(machine), _firewall_at_start(machine), _published_ports(machine), _ssh_files(machine),
-        _ssh_passwords(settings), _ssh_root(settings), _ssh_keys(machine, settings),
+        _ssh_passwords(machine, settings), _ssh_root(settings), _ssh_keys(machine, settings),
     ]  # fmt: skip
 
 
@@ -84,13 +84,19 @@ def _ssh_files(machine: Machine) -> Finding:
     return Finding("ok", "ssh-files", "sshd -t") if answer.code == 0 else Finding("bad", "ssh-files", answer.error)
 
 
-def _ssh_passwords(settings: Settings) -> Finding:
+def _ssh_passwords(machine: Machine, settings: Settings) -> Finding:
     if settings is None:
         return Finding("unknown", "ssh-passwords", "sshd -T does not say (are you root?)")
     ways = ("passwordauthentication", "kbdinteractiveauthentication", "permitemptypasswords")
     said = ", ".join(f"{each} {' '.join(settings.get(each, ['?']))}" for each in ways)
-    is_shut = all(settings.get(each) == ["no"] for each in ways)
-    return Finding("ok" if is_shut else "bad", "ssh-passwords", said)
+    if any(settings.get(each) != ["no"] for each in ways):
+        return Finding("bad", "ssh-passwords", said)
+    # A Match block opens for one account what is shut for all.
+    names = [account.name for account in machine.accounts(())]
+    let_in = [name for name in names if any((machine.sshd(name) or {}).get(each) != ["no"] for each in ways)]
+    if let_in:
+        return Finding("bad", "ssh-passwords", f"{said}; but a Match block lets in by password: {', '.join(let_in)}")
+    return Finding("ok", "ssh-passwords", f"{said}, for each of {len(names)} accounts that may log in")
 
 
 def _ssh_root(settings: Settings) -> Finding:

@@ -71,9 +71,11 @@ class Machine:
             raise InstallError(f"`{' '.join(map(str, command))}` failed: {answer.error[-300:] or answer.text[-300:]}")
         return answer.text
 
-    def sshd(self) -> dict[str, list[str]] | None:
-        """sshd's settings as they hold, by keyword; None where it does not say (no sshd, or not root)."""
-        answer = self.run("sshd", "-T", "-f", self.path("/etc/ssh/sshd_config"))
+    def sshd(self, account: str = "") -> dict[str, list[str]] | None:
+        """sshd's settings as they hold for everybody, or for ``account`` after its Match blocks, by keyword; None where
+        it does not say (no sshd, or not root)."""
+        whose = ("-C", f"user={account},host=elsewhere.example,addr=203.0.113.1") if account else ()
+        answer = self.run("sshd", "-T", *whose, "-f", self.path("/etc/ssh/sshd_config"))
         if answer.code != 0:
             return None
         found: dict[str, list[str]] = {}

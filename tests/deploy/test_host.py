@@ -81,6 +81,15 @@ def test_a_port_that_docker_publishes_to_the_world_is_named(host: Host) -> None:
     assert "bad published-ports: published to the world: db [::]:5432\n" in checked.stdout
 
 
+def test_a_match_block_that_lets_one_account_in_by_password_is_named(host: Host) -> None:
+    shut = "PasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+    host.write("etc/ssh/sshd_config.d/10-own.conf", shut)
+    assert host.findings()["ssh-passwords"] == "ok"
+    host.write("etc/ssh/sshd_config.d/10-own.conf", f"{shut}Match User ana\nPasswordAuthentication yes\n")
+    assert host.findings()["ssh-passwords"] == "bad"
+    assert "but a Match block lets in by password: ana" in host.run("--check").stdout
+
+
 def test_nobody_is_locked_out_who_has_no_key(host: Host) -> None:
     before = host.files()
     refused = host.run("--apply")
