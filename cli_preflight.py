@@ -30,6 +30,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--prometheus", default="", metavar="URL", help="Prometheus, to ask whether an alert fires.")
 @click.option("--since", type=click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]), metavar="TIME",
               help="When the release was switched, in UTC (2026-11-26T14:00); an hour ago when not given.")  # fmt: skip
+@click.option("--strict", is_flag=True, help="What can't be seen from here fails, too.")
 @click.option("--json", "report", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE",
               help="Write the report there, too, for programs.")  # fmt: skip
 def preflight(
@@ -45,12 +46,13 @@ def preflight(
     metrics_url: str,
     prometheus: str,
     since: datetime | None,
+    strict: bool,
     report: Path | None,
 ) -> None:
     """Go through the checklist before, during and (an hour) after a deployment; all three without PHASES.
 
     Each line is PASS, FAIL or NOT HERE, with the evidence or what to do. What stays in the database because of the run
-    is named at the end. The exit code is 0 only when nothing failed.
+    is named at the end. The exit code is 0 only when nothing failed, and, with --strict, everything was seen.
     """
     from embedded.preflight.check import Phase, State
     from embedded.preflight.checklist import run
@@ -84,7 +86,7 @@ def preflight(
         f"{len(outcomes)} checks of {ground.url}: {counts[State.PASS]} passed, {counts[State.FAIL]} failed,"
         f" {counts[State.NOT_HERE]} can't be seen from here"
     )
-    if counts[State.FAIL]:
+    if counts[State.FAIL] or (strict and counts[State.NOT_HERE]):
         raise click.exceptions.Exit(1)
 
 

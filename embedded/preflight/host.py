@@ -11,11 +11,11 @@ from embedded.preflight.check import Outcome, Phase, State
 from embedded.preflight.ground import Ground
 
 LINE = re.compile(r"(?P<state>ok|bad|unknown) (?P<name>[^:]+): (?P<evidence>.+)")
-STATES = {"ok": State.PASS, "bad": State.FAIL, "unknown": State.NOT_HERE}
+STATES = {"ok": State.PASS, "bad": State.FAIL}
 NEEDED = {"firewall": "Host firewall", "ssh": "SSH by key alone"}  # a word of the line's name → the row's name
 OLDEST_DAYS = 7
 ROW = 23
-HOW = "on the host run `deploy/host --check > host.txt` and give --host-report host.txt"
+HOW = "on the host run `sudo deploy/host --check > host.txt` and give --host-report host.txt"
 
 
 def look_at_host(ground: Ground) -> Iterator[Outcome]:
@@ -35,7 +35,10 @@ def look_at_host(ground: Ground) -> Iterator[Outcome]:
         yield _said("Host report", State.FAIL, f"{path} is {days:.0f} days old: {HOW}")
     said = [found for line in text.splitlines() if (found := LINE.fullmatch(line.strip()))]
     for found in said:
-        yield _said(f"Host: {found['name'].strip()}", STATES[found["state"]], found["evidence"])
+        # The host was asked and did not say: nobody knows that it is well.
+        state = STATES.get(found["state"], State.FAIL)
+        unsaid = "" if found["state"] in STATES else f"; {HOW}"
+        yield _said(f"Host: {found['name'].strip()}", state, found["evidence"] + unsaid)
     for word, name in NEEDED.items():
         if not any(word in found["name"].lower() for found in said):
             yield _said(name, State.FAIL, f"{path} says nothing of it: {HOW}")

@@ -31,7 +31,7 @@ ROLES = {
 # What a process of the image reads beside its settings: deploy/image/entrypoint.
 NO_SETTINGS = {"MIGRATE_AT_START"}
 # In the network of those who are asked, and not asked themselves.
-NOT_ASKED = {"grafana", "loki", "tempo", "alloy", "ops-door"}
+NOT_ASKED = {"grafana", "loki", "tempo", "alloy", "ops-door", "tools"}
 
 
 @pytest.fixture(scope="module")

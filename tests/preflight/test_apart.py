@@ -64,7 +64,7 @@ def test_the_host_says_itself_what_a_container_can_not_see(tmp_path: Path) -> No
     assert {each.state for each in report(tmp_path, HOST).values()} == {State.PASS}
     open_host = report(tmp_path, "bad firewall: 5432 is open to all\nunknown ssh: no sshd_config\nand a note\n")
     assert failing(open_host["Host: firewall"], "5432")
-    assert open_host["Host: ssh"].state is State.NOT_HERE
+    assert failing(open_host["Host: ssh"], "no sshd_config; on the host run `sudo")
     assert failing(report(tmp_path, "ok firewall: closed\n")["SSH by key alone"], "says nothing", "deploy/host --check")
     assert failing(report(tmp_path, HOST, days=30)["Host report"], "30 days old")
     assert {each.state for each in look_at_host(ground())} == {State.NOT_HERE}
