@@ -107,6 +107,8 @@ def test_every_route_that_lets_callers_be_remembered_confirms_them(
     ids = Scene(databases, settings, cast).ids()
     routes = [route for route in route_table(app).values() if route.confirms_caller]
     assert len(routes) >= 7
+    # Others of this run used the token too; one whose minute is about to end is remembered by nobody.
+    change(databases, "UPDATE api_tokens SET last_used_at = now() WHERE user_id = :user", cast.doctor)
     for route in routes:
         assert route.methods == ("GET",), "what writes is written by somebody who was looked up"
         path, _ = request_for("GET", route.rule, ids)
