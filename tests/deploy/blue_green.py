@@ -168,10 +168,11 @@ def test_a_release_that_is_broken_is_taken_back(day: Day, what: str) -> None:
 
 
 def test_a_release_that_ends_after_it_was_switched_to_is_taken_back(day: Day) -> None:
-    with day.at_work():
+    with day.at_work() as load:
         process = day.clinic.begin_switch("--watch-seconds", "10")
         until(process, "Watching green")
-        time.sleep(0.5)  # so that it has requests
+        begun = load.counts.total()
+        assert wait_until(lambda: load.counts.total() > begun + 5, 30), "it has requests"
         os.kill(pid_of(day.clinic.folder, "green"), signal.SIGTERM)
         said, _ = process.communicate(timeout=60)
         assert process.returncode == 1, said
@@ -193,11 +194,13 @@ def test_killed_at_any_step(day: Day, step: str) -> None:
 
 def put_in_order(clinic: Clinic) -> None:
     """As an operator would, who is told to wait for what the killed one began."""
-    deadline = time.monotonic() + 60
-    while (found := clinic.switch())[0] == 3 and "another switch is under way" in found[1]:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-    assert found[0] == 0, found[1]
+    found: list[tuple[int, str]] = []
+
+    def is_over() -> bool:
+        found.append(clinic.switch())
+        return not (found[-1][0] == 3 and "another switch is under way" in found[-1][1])
+
+    assert wait_until(is_over, 60) and found[-1][0] == 0, found[-1][1]
 
 
 def test_sigterm_of_the_one_that_serves_while_the_other_one_is_there(day: Day) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from observability.grafana.dashboards.audit import oldest_unsealed
 from observability.grafana.page import page
 from observability.grafana.panels import (
     YES_IS_GOOD,
@@ -86,17 +87,7 @@ SERVED = (
     ),
 )
 KEPT = (
-    figure(
-        "Oldest unsealed event",
-        Query("max(sigilo_audit_outbox_age_seconds)"),
-        words=Words(
-            "How long the oldest act waits to be sealed into the trail.",
-            "Seconds. Above 60 s the worker that seals is away, or slower than the clinic.",
-            Runbook.TRAIL,
-        ),
-        unit="s",
-        levels=above(60, 300),
-    ),
+    oldest_unsealed(),
     figure(
         "Trail verified",
         Query("time() - max(sigilo_audit_verified_timestamp_seconds)"),
