@@ -7,9 +7,11 @@ import signal
 import stat
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
 import pytest
 
@@ -136,8 +138,11 @@ def test_whole_set_takes_less_than_a_gibibyte(installation: Installation) -> Non
     """Idle. What processes share, as PostgreSQL's do their buffers and a forked worker its programs, lies in memory
     once and counts once."""
     assert first_backup_is_done(installation)
-    resident = sum(process.memory_full_info().pss for process in installation.tree())
-    assert resident < 1 << 30
+    resident = 0
+    for process in installation.tree():
+        with suppress(psutil.NoSuchProcess):  # a connection's own, which ended meanwhile
+            resident += process.memory_full_info().pss
+    assert 1 << 27 < resident < 1 << 30
 
 
 def test_second_start_on_the_same_home_is_refused_in_one_line(installation: Installation) -> None:
