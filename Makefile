@@ -10,7 +10,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PROCESSES ?= 3
-POSTGRESQL_15 := /usr/lib/postgresql/15/bin
 
 .PHONY: help run test coverage test-pg15 faults drill image blue-green compat lint bench load sure
 
@@ -25,6 +24,7 @@ ALL_TESTS := -m pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadsco
 test: $(INSTALLED) ## Run all tests, browser tests included
 	@scripts/install-chromium
 	@scripts/install-prometheus >/dev/null
+	@scripts/install-postgresql-15 >/dev/null
 	@scripts/install-caddy >/dev/null
 	@scripts/install-host-programs >/dev/null
 	@$(BIN)/python $(ALL_TESTS)
@@ -32,6 +32,7 @@ test: $(INSTALLED) ## Run all tests, browser tests included
 coverage: $(INSTALLED) ## Run all tests, and fail when they reach less than 90 % of the lines and branches
 	@scripts/install-chromium
 	@scripts/install-prometheus >/dev/null
+	@scripts/install-postgresql-15 >/dev/null
 	@scripts/install-caddy >/dev/null
 	@scripts/install-host-programs >/dev/null
 	@$(BIN)/coverage erase
@@ -40,8 +41,7 @@ coverage: $(INSTALLED) ## Run all tests, and fail when they reach less than 90 %
 	@$(BIN)/coverage report --fail-under=90
 
 test-pg15: $(INSTALLED) ## Run the tests of schema, roles, search and audit on Debian's PostgreSQL 15
-	@scripts/install-postgresql-15
-	@TEST_POSTGRES_PROGRAMS=$(POSTGRESQL_15) $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope -m database
+	@programs=$$(scripts/install-postgresql-15) && TEST_POSTGRES_PROGRAMS=$$programs $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope -m database
 
 faults: $(INSTALLED) ## Kill, hang, flush and fill what runs, a thousand times, and check the books (half an hour)
 	@FAULTS_HUNG_SECONDS=30 $(BIN)/python -m pytest -rP tests/faults

@@ -37,6 +37,7 @@ local all {LOGIN} scram-sha-256
 host all {LOGIN} 127.0.0.1/32 scram-sha-256
 host replication {LOGIN} 127.0.0.1/32 scram-sha-256
 """
+INSTALL_POSTGRESQL_15 = Path(__file__).parent.parent / "scripts" / "install-postgresql-15"
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
@@ -164,6 +165,12 @@ def programs_here() -> Programs:
     if account is not None:
         package = place_programs(package, importlib.metadata.version(PACKAGE), account)
     return Programs(package / PROGRAMS, account)
+
+
+def production_programs() -> Programs:
+    """Those of PostgreSQL 15, which Debian packs with the extensions that the wheel lacks."""
+    found = subprocess.run([INSTALL_POSTGRESQL_15], stdout=subprocess.PIPE, text=True, check=True)
+    return Programs(Path(found.stdout.strip()), account_here())
 
 
 @contextmanager

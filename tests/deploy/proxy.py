@@ -24,12 +24,13 @@ def caddy() -> str:
 
 
 class Proxy:
-    """``upstreams``: colour → port. ``folder`` keeps its state, its authority, its log and static files."""
+    """``upstreams``: colour → port. ``folder`` keeps its state, its ``authority``'s certificate, its log and static
+    files."""
 
     def __init__(self, folder: Path, upstreams: dict[str, int]) -> None:
         self.state, self.static, self.log = folder / "state", folder / "static", folder / "caddy.log"
         self.state.mkdir()
-        self._authority = folder / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
+        self.authority = folder / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
         self.http, self.https, self._inside, self._admin = (free_port() for _ in range(4))
         self.addresses = {colour: f"127.0.0.1:{port}" for colour, port in upstreams.items()}
         self.environment = {
@@ -58,7 +59,7 @@ class Proxy:
 
     def trust(self) -> ssl.SSLContext:
         """What a client needs that trusts this proxy and nobody else."""
-        return ssl.create_default_context(cafile=str(self._authority))
+        return ssl.create_default_context(cafile=str(self.authority))
 
     def start(self) -> None:
         with self.log.open("ab") as log:
@@ -75,7 +76,7 @@ class Proxy:
             httpx.get(f"{self.inside}/metrics", timeout=2, trust_env=False)
         except httpx.TransportError:
             return False
-        return self._authority.exists()
+        return self.authority.exists()
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:

@@ -21,8 +21,8 @@ from xml.sax.saxutils import escape
 import pytest
 
 from embedded.process import wait_until
-from tests.cluster import Programs, account_here, server_folders
-from tests.drill.point_in_time import DEBIAN, SECRET, Archived, count, say, times, writing
+from tests.cluster import production_programs, server_folders
+from tests.drill.point_in_time import SECRET, Archived, count, say, times, writing
 from tests.factories.certificate import make_certificate
 from tests.http_server import serving
 from tests.integrations.fake_s3 import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, XMLNS, FakeS3, Handler, Refused
@@ -82,7 +82,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeS3]:
 
 @pytest.fixture(scope="module")
 def archived(bucket: FakeS3) -> Iterator[Archived]:
-    programs = Programs(DEBIAN, account_here())
+    programs = production_programs()
     there = {
         "PGBACKREST_REPO1_TYPE": "s3", "PGBACKREST_REPO1_PATH": "/sigilo", "PGBACKREST_REPO1_S3_BUCKET": BUCKET,
         "PGBACKREST_REPO1_S3_ENDPOINT": "127.0.0.1", "PGBACKREST_REPO1_S3_REGION": REGION,

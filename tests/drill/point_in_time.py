@@ -26,12 +26,11 @@ import pytest
 from embedded.process import wait_until
 from services.base_backups import BASES, BaseBackups, read_bases
 from services.wal_archive import ARCHIVE, WalArchive, read_archive
-from tests.cluster import LOGIN, PASSWORD, Programs, Server, account_here, server_folders
+from tests.cluster import LOGIN, PASSWORD, Programs, Server, production_programs, server_folders
 from tests.factories.certificate import make_certificate
 from tests.servers import DatabaseServer
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "postgres"
-DEBIAN = Path("/usr/lib/postgresql/15/bin")
 RPO = timedelta(seconds=60)
 SECRET = "Hipertensão arterial sistêmica"  # what no archive shows
 # The drill's machine is smaller than production's and keeps its servers apart; all else is production's.
@@ -146,7 +145,7 @@ class Archived:
 
 @pytest.fixture(scope="module")
 def archived() -> Iterator[Archived]:
-    programs = Programs(DEBIAN, account_here())
+    programs = production_programs()
     with server_folders(programs.account, "server", "archive") as (folder, archive):
         made = Archived(programs, folder, archive)
         try:

@@ -14,6 +14,7 @@ from celery import Celery
 
 from embedded.process import wait_until
 from integrations.broker import broker_url
+from tests.ai.pipeline.clinic import quoting
 from tests.observability.watched_clinic import WatchedClinic, redis_url
 
 CSRF = re.compile(r'name="csrf_token" value="([^"]+)"')
@@ -89,6 +90,7 @@ class BusyHour:
         self._browsers = {role: Browser(clinic.url, **logins[role]) for role in PAGES}
         assert {browser.sign_in() for browser in self._browsers.values()} == {303}
         self._forgetful = Browser(clinic.url, **logins["nurse"])
+        self._visitor = httpx.Client(base_url=clinic.proxy.url, verify=clinic.proxy.trust(), timeout=30)
 
     def act(self) -> None:
         """Once through everything."""
@@ -98,6 +100,9 @@ class BusyHour:
         self._be_refused(patient, record)
         self._import()
         self._ask(patient, "accept", {"text": "Hipertensão essencial."})
+        self._ask(patient, "reject", {})
+        # Neither answer fits, nor the one that it is asked for anew: rules answer.
+        self._clinic.model.answer_with("Não sei.", "Não sei.", quoting)
         self._ask(patient, "reject", {})
         self._send_nonsense()
 
@@ -113,6 +118,7 @@ class BusyHour:
         return patient, record
 
     def _look(self, record: str) -> None:
+        self._visitor.get("/login").raise_for_status()
         for role, paths in PAGES.items():
             for path in paths:
                 self._browsers[role].get(path)

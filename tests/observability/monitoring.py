@@ -25,6 +25,10 @@ STARTS_SECONDS = 20.0
 SEEN_SECONDS = 20.0
 STOP_STEPS = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 QUERIES = OBSERVABILITY / "postgres-exporter" / "queries.yml"
+STATEMENTS = OBSERVABILITY / "postgres-exporter" / "statements.yml"
+# As compose.monitoring.yml has it, but for collectors that Debian's older exporter has not: what the other one counts
+# is not counted twice.
+NOTHING_ELSE = ("--disable-default-metrics", "--disable-settings-metrics", "--no-collector.database")
 RUNBOOKS = "https://runbooks.example.org"
 
 
@@ -58,7 +62,7 @@ def running(
     folder: Path, program: str, *arguments: str, port: int, flag: str = "--web.listen-address=", **environment: str
 ) -> Iterator[int]:
     """``program`` listening on ``port``, once it listens there."""
-    log = folder / f"{program}.log"
+    log = folder / f"{program}-{port}.log"
     process = spawn(
         [programs() / program, f"{flag}127.0.0.1:{port}", *arguments],
         environment=ENVIRONMENT | environment, folder=folder, log=log,
@@ -73,9 +77,9 @@ def running(
 
 @contextmanager
 def exporters(
-    folder: Path, *, database_url: str, redis_url: str, known: Path
+    folder: Path, *, database_url: str, statements_url: str, redis_url: str, known: Path
 ) -> Iterator[dict[str, list[str]]]:
-    """Those of PostgreSQL, Redis, this machine and the certificate ``known``: what to ask, by job."""
+    """Those of PostgreSQL, its statements, Redis, this machine and the certificate ``known``: what to ask, by job."""
     redis = urlsplit(redis_url)
     blackbox = folder / "blackbox.yml"
     http = {"preferred_ip_protocol": "ip4", "tls_config": {"ca_file": str(known)}}
@@ -86,6 +90,12 @@ def exporters(
                 running(
                     folder, "prometheus-postgres-exporter", f"--extend.query-path={QUERIES}",
                     port=free_port(), DATA_SOURCE_NAME=database_url,
+                )
+            ),
+            "statements": stack.enter_context(
+                running(
+                    folder, "prometheus-postgres-exporter", *NOTHING_ELSE, f"--extend.query-path={STATEMENTS}",
+                    port=free_port(), DATA_SOURCE_NAME=statements_url,
                 )
             ),
             "redis": stack.enter_context(
@@ -99,7 +109,10 @@ def exporters(
                 running(folder, "prometheus-blackbox-exporter", f"--config.file={blackbox}", port=free_port())
             ),
         }  # fmt: skip
-        yield {job: [f"127.0.0.1:{port}"] for job, port in ports.items()}
+        targets = {job: [f"127.0.0.1:{port}"] for job, port in ports.items()}
+        # Prometheus finds both under one name, as in compose.
+        targets["postgres"] += targets.pop("statements")
+        yield targets
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 from observability.grafana.generate import GENERATED
 
-JOB = re.compile(r'job="(cadvisor|caddy)"')
+JOB = re.compile(r'job="(cadvisor)"')
 # What Grafana puts in the place of its variables. Ranges are as long as what is looked at.
 RANGE = "10m"
 
@@ -52,10 +52,7 @@ class Panel:
 def sources_of(query: Query) -> set[str]:
     if query.source != "prometheus":
         return {query.source}
-    found = set(JOB.findall(query.text))
-    if "pg_stat_statements_" in query.text:
-        found.add("pg_stat_statements")
-    return found or {"prometheus"}
+    return set(JOB.findall(query.text)) or {"prometheus"}
 
 
 def dashboards() -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from observability.grafana.runbooks import WHERE
-from tests.cluster import programs_here
+from tests.cluster import production_programs
 from tests.observability.busy_hour import BusyHour
 from tests.observability.monitoring import RUNBOOKS, Prometheus
 from tests.observability.panels import Panel, Query, panels
@@ -28,10 +28,6 @@ ELSEWHERE = {
             "host: Containers: held back", "host: Containers: since their start",
         },
     ),
-    "caddy": (
-        "the proxy stands in front of production alone",
-        {"web: Requests at the proxy", "web: Servers behind the proxy"},
-    ),
     "loki": (
         "no package brings it, and LogQL is no PromQL",
         {
@@ -40,10 +36,6 @@ ELSEWHERE = {
         },
     ),
     "tempo": ("no package brings it", {"web: Slow requests, traced"}),
-    "pg_stat_statements": (
-        "the wheel's PostgreSQL comes without it",
-        {"database: Statements by time", "database: Slowest statements"},
-    ),
 }  # fmt: skip
 ANSWERS_SECONDS = 60.0
 STEP = "2s"
@@ -63,21 +55,21 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    with watched_clinic(tmp_path_factory.mktemp("watched"), programs_here()) as clinic:
+    with watched_clinic(tmp_path_factory.mktemp("watched"), production_programs()) as clinic:
         since = time.time()
         hour = BusyHour(clinic)
         # Twice: a counter that did not exist before it was counted up has not risen yet for Prometheus.
         hour.act()
-        clinic.prometheus.until("sum(sigilo_ai_answer_seconds_count)", 2)
+        clinic.prometheus.until("sum(sigilo_ai_answer_seconds_count)", 3)
         hour.act()
-        clinic.prometheus.until("sum(sigilo_ai_answer_seconds_count)", 4)
+        clinic.prometheus.until("sum(sigilo_ai_answer_seconds_count)", 6)
         yield Watched(clinic, since)
 
 
 def test_panels_that_are_not_asked_are_those_of_what_does_not_run_here() -> None:
     found = {panel.name: panel.sources - {"prometheus"} for panel in panels() if panel.sources != {"prometheus"}}
     assert found == {name: {source} for source, (_, names) in ELSEWHERE.items() for name in names}
-    assert set(ELSEWHERE) == {"cadvisor", "caddy", "loki", "tempo", "pg_stat_statements"}
+    assert set(ELSEWHERE) == {"cadvisor", "loki", "tempo"}
 
 
 def test_every_panel_has_something_to_show(watched: Watched) -> None:

@@ -1,4 +1,5 @@
-"""A whole clinic that Prometheus watches: ``sigilo run`` over a PostgreSQL with archive and standby, and a model."""
+"""A whole clinic that Prometheus watches: ``sigilo run`` behind the proxy, over a PostgreSQL with archive, standby and
+statistics of statements, and a model."""
 
 from __future__ import annotations
 
@@ -15,10 +16,10 @@ from embedded.process import wait_until
 from migrations.roles import ensure_database, ensure_ownership, ensure_roles
 from tests.ai.pipeline.clinic import quoting
 from tests.cluster import LOGIN, Programs, Server, server_folders
+from tests.deploy.proxy import Proxy
 from tests.installation import Installation
-from tests.integrations.fake_ollama import fake_ollama
+from tests.integrations.fake_ollama import FakeOllama, fake_ollama
 from tests.observability.monitoring import OBSERVABILITY, Prometheus, exporters, prometheus
-from tests.observability.tls_front import tls_front
 
 DATABASE = "sigilo"
 MONITOR = "sigilo_monitor"
@@ -27,6 +28,7 @@ local all {LOGIN} scram-sha-256
 host all {LOGIN},{MONITOR} 127.0.0.1/32 scram-sha-256
 host replication {LOGIN} 127.0.0.1/32 scram-sha-256
 """
+STATEMENTS = "shared_preload_libraries = 'pg_stat_statements'\n"
 ARCHIVES = "archive_mode = on\narchive_command = 'true'\n"
 FORGETFUL = "fsync = off\nfull_page_writes = off\n"
 ROLE = OBSERVABILITY / "postgres-exporter" / "role.sql"
@@ -42,6 +44,8 @@ class WatchedClinic:
     installation: Installation
     database_url: str
     prometheus: Prometheus
+    proxy: Proxy
+    model: FakeOllama
 
     @property
     def url(self) -> str:
@@ -50,12 +54,13 @@ class WatchedClinic:
 
 @contextmanager
 def watched_clinic(folder: Path, programs: Programs) -> Iterator[WatchedClinic]:
-    """Everything is up and has been asked once when the block begins. ``programs`` are PostgreSQL's."""
+    """Everything is up and has been asked once when the block begins. ``programs`` are PostgreSQL's, which brings
+    pg_stat_statements."""
     with ExitStack() as stack:
         folders = stack.enter_context(server_folders(programs.account, "primary", "standby"))
         server, standby = (Server(programs, each) for each in folders)
         stack.callback(server.end)
-        server.make(ARCHIVES + FORGETFUL, HBA)
+        server.make(STATEMENTS + ARCHIVES + FORGETFUL, HBA)
         server.start()
         _prepare(server)
         stack.callback(standby.end)
@@ -72,21 +77,36 @@ def watched_clinic(folder: Path, programs: Programs) -> Iterator[WatchedClinic]:
             CHECKPOINT_SINKS=f"file://{folder / 'checkpoints'}", RATE_LIMIT_ANONYMOUS="1000000/minute",
             WORKER_METRICS_PORT=str(workers[0]), SCHEDULER_METRICS_PORT=str(scheduler), **SMALL,
         )  # fmt: skip
-        public, known = stack.enter_context(tls_front(folder))
+        proxy = stack.enter_context(_in_front_of(installation, folder))
         targets = stack.enter_context(
             exporters(
-                folder, database_url=_as_monitor(server),
-                redis_url=redis_url(installation), known=known,
+                folder, database_url=_as_monitor(server, DATABASE), statements_url=_as_monitor(server, "postgres"),
+                redis_url=redis_url(installation), known=proxy.authority,
             )
         )  # fmt: skip
         targets |= {
             "sigilo-web": [f"127.0.0.1:{installation.port}"],
             "sigilo-worker": [f"127.0.0.1:{port}" for port in workers],
             "sigilo-scheduler": [f"127.0.0.1:{scheduler}"],
+            "caddy": [proxy.inside.removeprefix("http://")],
         }
-        watching = stack.enter_context(prometheus(folder, targets, public=public))
+        watching = stack.enter_context(prometheus(folder, targets, public=f"{proxy.url}/readyz"))
         assert wait_until(lambda: not watching.targets_away(), WATCHED_SECONDS), watching.targets_away()
-        yield WatchedClinic(installation, url, watching)
+        yield WatchedClinic(installation, url, watching, proxy, model)
+
+
+@contextmanager
+def _in_front_of(installation: Installation, folder: Path) -> Iterator[Proxy]:
+    """The proxy of production. Both of its colours are the one web process that there is, and blue serves."""
+    own = folder / "proxy"
+    own.mkdir()
+    proxy = Proxy(own, dict.fromkeys(("blue", "green"), installation.port))
+    (proxy.state / "blue").touch()
+    try:
+        proxy.start()
+        yield proxy
+    finally:
+        proxy.stop()
 
 
 def redis_url(installation: Installation) -> str:
@@ -131,7 +151,10 @@ def _prepare(server: Server) -> None:
         ensure_ownership(connection)
         connection.execute(ROLE.read_text())
         connection.execute(f"ALTER ROLE {MONITOR} PASSWORD '{MONITOR}'")
+    with server.connect() as connection:
+        # As deploy/postgres/first-start does: in the database of nobody, for a dump of the clinic's would name it.
+        connection.execute("CREATE EXTENSION pg_stat_statements")
 
 
-def _as_monitor(server: Server) -> str:
-    return f"postgresql://{MONITOR}:{MONITOR}@127.0.0.1:{server.port}/{DATABASE}?sslmode=disable"
+def _as_monitor(server: Server, database: str) -> str:
+    return f"postgresql://{MONITOR}:{MONITOR}@127.0.0.1:{server.port}/{database}?sslmode=disable"

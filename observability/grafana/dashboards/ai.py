@@ -98,6 +98,18 @@ ANSWERED = (
             Runbook.QUEUES,
         ),
         unit="ops",
+        width=8,
+    ),
+    trend(
+        "Rules in the model's place",
+        Query(f"sum by (reason) (increase(sigilo_ai_fallbacks_total[{OVER}]))", "{{reason}}"),
+        words=Words(
+            "Answers that rules gave because the model gave none: it was away, busy, or its answer did not hold.",
+            "None. Many with «answer_invalid» say that the model is too small for this work.",
+            Runbook.QUEUES,
+        ),
+        stacked=True,
+        width=8,
     ),
     bars(
         "Verdicts",
@@ -110,6 +122,7 @@ ANSWERED = (
             "Most answers are judged; what nobody judged is deleted.",
             Runbook.QUEUES,
         ),
+        width=8,
     ),
 )
 

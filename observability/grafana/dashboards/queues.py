@@ -234,6 +234,35 @@ CARRIER = (
         states={0: "No", 1: "Yes"},
         width=8,
     ),
+    trend(
+        "Cache: found",
+        Query(
+            f'sum by (kind) (rate(sigilo_cache_lookups_total{{outcome="hit"}}[{OVER}]))'
+            f" / sum by (kind) (rate(sigilo_cache_lookups_total[{OVER}]))",
+            "{{kind}}",
+        ),
+        words=Words(
+            "Share of look-ups in the cache that found what was worked out a moment ago: callers by their tokens, codes"
+            " by words, figures of the day.",
+            "Tokens and figures above 80 % in a busy hour. Everything is worked out anew in the quiet ones.",
+            Runbook.REDIS,
+        ),
+        unit="percentunit",
+        highest=1,
+        width=16,
+    ),
+    figure(
+        "Without the cache",
+        Query("max(sigilo_cache_degraded)"),
+        words=Words(
+            "Whether processes work everything out anew, because the cache does not answer them.",
+            "No. Nothing is wrong without it, and pages take longer.",
+            Runbook.REDIS,
+        ),
+        levels=YES_IS_BAD,
+        states={0: "No", 1: "Yes"},
+        width=8,
+    ),
 )
 
 

@@ -16,6 +16,11 @@ def jobs(status: str) -> str:
     return f'sigilo_import_jobs{{{WEB},status="{status}"}}'
 
 
+def fallbacks(reason: str) -> str:
+    return f'sigilo_ai_fallbacks_total{{job="sigilo-worker",instance="w:9301",use="summary",reason="{reason}"}}'
+
+
+ANSWERS = 'sigilo_ai_answer_seconds_count{job="sigilo-worker",instance="w:9301",use="summary",source="rules"}'
 LEADER, SECOND = (f'sigilo_scheduler_leader{{job="sigilo-scheduler",instance="{name}:9305"}}' for name in "ab")
 RETRIES = 'sigilo_task_retries_total{job="sigilo-worker",instance="w:9301",task="audit.drain"}'
 
@@ -67,6 +72,15 @@ CASES = {
         since=3,
         # NaN: there is no OLLAMA_URL, and nobody misses a model.
         quiet=({f"sigilo_ai_model_up{{{WEB}}}": NOT_KNOWN}, {f"sigilo_ai_model_up{{{WEB}}}": "1x90"}),
+    ),
+    "AiAnswersUnusable": Case(
+        fires={fallbacks("answer_invalid"): "0+1x90", ANSWERS: "0+1x90"},
+        since=11,
+        quiet=(
+            {fallbacks("answer_invalid"): "0+1x90", ANSWERS: "0+2x90"},
+            {fallbacks("unavailable"): "0+1x90", ANSWERS: "0+1x90"},
+            {fallbacks("answer_invalid"): "0+1x10 10x90", ANSWERS: "0+1x90"},
+        ),
     ),
     "NoSchedulerLeader": Case(
         fires={LEADER: "1x2 0x90", SECOND: "0x90"},

@@ -3,6 +3,7 @@ from tests.observability.alert_cases import Case, Series
 PLACE = {"job": "redis", "instance": "redis-exporter:9121"}
 EXPORTER = 'job="redis",instance="redis-exporter:9121"'
 DEGRADED = "sigilo_quota_degraded"
+CACHELESS = "sigilo_cache_degraded"
 
 
 def of_redis(name: str, values: str) -> Series:
@@ -24,6 +25,11 @@ CASES = {
         fires={f'{DEGRADED}{{instance="a"}}': "0x2 1x90", f'{DEGRADED}{{instance="b"}}': "0x90"},
         since=3,
         quiet=({f'{DEGRADED}{{instance="a"}}': "0x2 1 0x90"},),
+    ),
+    "CacheAway": Case(
+        fires={f'{CACHELESS}{{instance="a"}}': "0x2 1x90", f'{CACHELESS}{{instance="b"}}': "0x90"},
+        since=3,
+        quiet=({f'{CACHELESS}{{instance="a"}}': "0x2 1x9 0x90"},),
     ),
     "RedisMemoryHigh": Case(
         fires=memory(81, 100),
