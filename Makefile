@@ -62,11 +62,12 @@ blue-green: $(INSTALLED) ## Switch between two colours under load, break and kil
 compat: $(INSTALLED) ## Run the tests of the former release, REF, by its own code, on this checkout's schema (minutes)
 	@scripts/compat $(REF)
 
-lint: $(INSTALLED) ## Check style, types, who may import whom, and the SQL of migrations
+lint: $(INSTALLED) ## Check style, types, who may import whom, the SQL of migrations, and queries of logs and traces
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy .
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m migrations.lint
+	@scripts/check-queries
 
 bench: $(INSTALLED) ## Measure the API through the real server
 	@scripts/install-wrk

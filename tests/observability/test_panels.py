@@ -15,19 +15,14 @@ import pytest
 from observability.grafana.runbooks import WHERE
 from tests.cluster import production_programs
 from tests.observability.busy_hour import BusyHour
+from tests.observability.fake_cadvisor import CONTAINERS
 from tests.observability.monitoring import RUNBOOKS, Prometheus
 from tests.observability.panels import Panel, Query, panels
 from tests.observability.watched_clinic import WatchedClinic, watched_clinic
 
-# What does not run here, and which panels ask it. Their PromQL is read by promtool all the same (test_dashboards.py).
+# What does not run here, and which panels ask it. What they ask is read by Grafana's own grammars all the same
+# (scripts/check-queries).
 ELSEWHERE = {
-    "cadvisor": (
-        "it measures containers, and there are none",
-        {
-            "host: Containers: processors", "host: Containers: memory of what they may have",
-            "host: Containers: held back", "host: Containers: since their start",
-        },
-    ),
     "loki": (
         "no package brings it, and LogQL is no PromQL",
         {
@@ -69,7 +64,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 def test_panels_that_are_not_asked_are_those_of_what_does_not_run_here() -> None:
     found = {panel.name: panel.sources - {"prometheus"} for panel in panels() if panel.sources != {"prometheus"}}
     assert found == {name: {source} for source, (_, names) in ELSEWHERE.items() for name in names}
-    assert set(ELSEWHERE) == {"cadvisor", "loki", "tempo"}
+    assert set(ELSEWHERE) == {"loki", "tempo"}
 
 
 def test_every_panel_has_something_to_show(watched: Watched) -> None:
@@ -85,6 +80,13 @@ def test_every_panel_has_something_to_show(watched: Watched) -> None:
     while unanswered and time.monotonic() < deadline:
         unanswered = {name: each for name, each in unanswered.items() if not has_answer(watched, *each)}
     assert not unanswered, "\n".join(unanswered)
+
+
+def test_containers_are_shown_and_not_the_groups_beside_them(watched: Watched) -> None:
+    (panel,) = (each for each in panels() if each.name == "host: Containers: since their start")
+    (query,) = panel.queries
+    shown = watched.prometheus.ask("query", query=query.asked)
+    assert {series["metric"]["name"] for series in shown} == set(CONTAINERS)
 
 
 def test_dashboards_find_where_runbooks_are(watched: Watched) -> None:

@@ -19,6 +19,7 @@ from tests.cluster import LOGIN, Programs, Server, server_folders
 from tests.deploy.proxy import Proxy
 from tests.installation import Installation
 from tests.integrations.fake_ollama import FakeOllama, fake_ollama
+from tests.observability.fake_cadvisor import fake_cadvisor
 from tests.observability.monitoring import OBSERVABILITY, Prometheus, exporters, prometheus
 
 DATABASE = "sigilo"
@@ -88,6 +89,7 @@ def watched_clinic(folder: Path, programs: Programs) -> Iterator[WatchedClinic]:
             "sigilo-web": [f"127.0.0.1:{installation.port}"],
             "sigilo-worker": [f"127.0.0.1:{port}" for port in workers],
             "sigilo-scheduler": [f"127.0.0.1:{scheduler}"],
+            "cadvisor": [stack.enter_context(fake_cadvisor())],
             "caddy": [proxy.inside.removeprefix("http://")],
         }
         watching = stack.enter_context(prometheus(folder, targets, public=f"{proxy.url}/readyz"))
