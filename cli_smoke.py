@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from typing import IO
 
 import click
@@ -15,7 +16,11 @@ import click
               help="A file as demo-credentials.json is, to sign in and out with.")  # fmt: skip
 @click.option("--as", "who", default="doctor", show_default=True, help="With --credentials: as whom.")
 @click.option("--expect", default="", metavar="VERSION", help="The version that should be there; by default this one.")
-def smoke(url: str, token_file: IO[str] | None, credentials: IO[str] | None, who: str, expect: str) -> None:
+@click.option("--authority", type=click.File(encoding="ascii"), metavar="FILE",
+              help="Certificates to trust besides the public authorities', in PEM; - reads them from standard input.")
+def smoke(
+    url: str, token_file: IO[str] | None, credentials: IO[str] | None, who: str, expect: str, authority: IO[str] | None
+) -> None:
     """Check the deployment at URL after a release: each line says what is well or what to do.
 
     Secrets come in files, for every account of a machine sees the words of a command.
@@ -24,14 +29,22 @@ def smoke(url: str, token_file: IO[str] | None, credentials: IO[str] | None, who
 
     if not url.startswith(("http://", "https://")):
         raise click.UsageError("URL begins with https://, or http:// on this machine")
-    given = {"version": expect, "token": token_file.read().strip() if token_file is not None else ""}
+    given = {
+        "version": expect,
+        "authority": authority.read() if authority is not None else "",
+        "token": token_file.read().strip() if token_file is not None else "",
+    }
     if credentials is not None:
         logins = json.load(credentials)
         if who not in logins:
             raise click.UsageError(f"the file has no {who}; it has {', '.join(sorted(logins))}")
         given |= {"email": logins[who]["email"], "password": logins[who]["password"]}
     failed = checked = 0
-    for outcome in examine_deployment(url, **given):
+    try:
+        outcomes = examine_deployment(url, **given)
+    except ssl.SSLError:
+        raise click.UsageError("--authority has no certificate in PEM") from None
+    for outcome in outcomes:
         click.echo(f"{'pass' if outcome.is_well else 'FAIL'}  {outcome.name}: {outcome.text}")
         failed += not outcome.is_well
         checked += 1

@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,7 +20,7 @@ import httpx
 from config import PRODUCT_NAME, PRODUCT_VERSION
 
 TIMEOUT_SECONDS = 10.0
-SHORTEST_CERTIFICATE_DAYS = 14
+SHORTEST_CERTIFICATE = timedelta(days=14)
 HSTS_SECONDS = 15_552_000
 LOCAL = ("localhost", "127.0.0.1", "::1")
 STATIC = re.compile(r'(?:href|src)="(/static/[^"]+\.(?:css|js))"')
@@ -50,15 +50,30 @@ class SmokeError(Exception):
 class Smoke:
     """The checks of one address."""
 
-    def __init__(self, url: str, *, token: str = "", email: str = "", password: str = "", version: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str = "",
+        email: str = "",
+        password: str = "",
+        version: str = "",
+        authority: str = "",
+    ) -> None:
         """``token`` and, or, ``email`` with ``password`` are of a user of the demo or made for this; ``version`` is the
-        one that should be there, this program's where none is given."""
+        one that should be there, this program's where none is given; ``authority``: certificates in PEM that are
+        trusted besides the public authorities'. Raises ssl.SSLError when they are none."""
         self._url = url.rstrip("/")
         self._token, self._email, self._password = token, email, password
         self._version = version or PRODUCT_VERSION
+        self._trust = ssl.create_default_context()
+        if authority:
+            self._trust.load_verify_locations(cadata=authority)
+            # The certificate itself will do, where whoever signed it is not among them.
+            self._trust.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         # Like other requests of ours: to this address alone, by no proxy that the environment names.
         self._client = httpx.Client(
-            base_url=self._url, timeout=TIMEOUT_SECONDS, trust_env=False, verify=ssl.create_default_context(),
+            base_url=self._url, timeout=TIMEOUT_SECONDS, trust_env=False, verify=self._trust,
             headers={"Accept": "text/html", "User-Agent": f"{PRODUCT_NAME}-smoke/{PRODUCT_VERSION}"},
         )  # fmt: skip
 
@@ -137,14 +152,18 @@ class Smoke:
             return "none, on this machine"
         with (
             socket.create_connection((parts.hostname or "", parts.port or 443), TIMEOUT_SECONDS) as plain,
-            ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname) as wrapped,
+            self._trust.wrap_socket(plain, server_hostname=parts.hostname) as wrapped,
         ):
             certificate, version = wrapped.getpeercert() or {}, wrapped.version()
-        until = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
-        days = (until - datetime.now(UTC)).days
-        if days < SHORTEST_CERTIFICATE_DAYS:
-            raise SmokeError(f"the certificate ends in {days} days, on {until:%Y-%m-%d}: renew it")
-        return f"{version}, certificate until {until:%Y-%m-%d}"
+        since, until = (
+            datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate[each])), UTC)
+            for each in ("notBefore", "notAfter")
+        )
+        left = until - datetime.now(UTC)
+        # Some are made for days or hours, and renewed when a third of that is left.
+        if left < min(SHORTEST_CERTIFICATE, (until - since) / 5):
+            raise SmokeError(f"the certificate ends in {left.days} days, on {until:%Y-%m-%d %H:%M}: renew it")
+        return f"{version}, certificate until {until:%Y-%m-%d %H:%M}"
 
     def _headers(self) -> str:
         answers = [self._get("/login"), self._get("/api/nowhere", 404), self._get("/livez")]
@@ -216,4 +235,4 @@ class Smoke:
 
 def examine_deployment(url: str, **given: str) -> Iterator[Outcome]:
     """Every check of the installation at ``url``: see ``Smoke``."""
-    yield from Smoke(url, **given).run()
+    return Smoke(url, **given).run()

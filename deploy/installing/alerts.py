@@ -31,9 +31,11 @@ def alertmanager(top: Path, server: SmtpServer, alerts_to: str, watchdog_url: st
     return text if watchdog_url else WEBHOOK.sub("", text)
 
 
-def public_targets(public_url: str) -> str:
-    """Prometheus' file of what is asked for from outside."""
-    return f"# PUBLIC_URL and /readyz.\n- targets: [{_quoted(f'{public_url}/readyz')}]\n"
+def public_targets(public_url: str, *, is_internal: bool) -> str:
+    """Prometheus' file of what is asked for from outside. ``is_internal``: its certificate is from the proxy's own
+    authority, which nobody else knows, and lives for half a day."""
+    labels = "  labels: {__param_module: readyz_own_authority, renewed: hourly}\n" if is_internal else ""
+    return f"# PUBLIC_URL and /readyz.\n- targets: [{_quoted(f'{public_url}/readyz')}]\n{labels}"
 
 
 def _replaced(text: str, before: str, after: str) -> str:

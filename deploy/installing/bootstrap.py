@@ -17,6 +17,8 @@ import sys
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from switching.serving import COLOURS, StateFolder, SwitchError
+
 from installing.alerts import alertmanager, public_targets
 from installing.answers import (
     ask,
@@ -31,6 +33,7 @@ from installing.answers import (
 )
 from installing.files import InstallError, create, read_env, replace
 from installing.keys import age_identity, holds
+from installing.profiles import colour_of, name_colour
 from installing.secret_files import Secrets
 
 TOP = Path(__file__).resolve().parent.parent.parent
@@ -96,13 +99,15 @@ class Bootstrap:
         sinks = f"file:///var/lib/sigilo/checkpoints,mailto:{quote(alerts_to, safe='@')}"
         self._made += self._secrets.make(smtp_url, sinks, object_store=self._given.object_store)
         self._file("alertmanager/alertmanager.yml", alerts)
-        self._file("prometheus/public.yml", public_targets(public_url))
+        tls = self._known.get("SIGILO_TLS") or self._given.tls or ("internal" if is_inner(host) else alerts_to)
+        self._file("prometheus/public.yml", public_targets(public_url, is_internal=tls == "internal"))
         (self._state / "caddy").mkdir(exist_ok=True)  # deploy/switch says in it who serves
         self._add_to_env({
             "COMPOSE_FILE": "compose.prod.yml", "PUBLIC_URL": public_url, "SIGILO_SITE": host,
-            "SIGILO_TLS": self._given.tls or ("internal" if is_inner(host) else alerts_to), "ALERTS_TO": alerts_to,
+            "SIGILO_TLS": tls, "ALERTS_TO": alerts_to,
             "BACKUP_AGE_RECIPIENT": recipient, "SECRETS_GROUP": str(own_group()), "DOCKER_GROUP": docker_group(),
         })  # fmt: skip
+        self._name_colour()
         self._say()
 
     def _refuse_half(self) -> None:
@@ -163,6 +168,18 @@ class Bootstrap:
             text = self._env.read_text().rstrip("\n") + "\n"
         replace(self._env, text + "".join(f"{name}='{value}'\n" for name, value in missing.items()), 0o644)
         self._made.append(self._env.name)
+
+    def _name_colour(self) -> None:
+        """Which colour `docker compose up` starts: the one that serves, where .env does not say."""
+        if colour_of(self._env) is not None:
+            return
+        try:
+            now = StateFolder(self._state / "caddy").read()
+        except SwitchError as error:
+            raise InstallError(str(error)) from None
+        name_colour(self._env, now.first if now else COLOURS[0])
+        if self._env.name not in self._made:
+            self._made.append(self._env.name)
 
     def _say(self) -> None:
         print(f"Made: {', '.join(self._made)}." if self._made else "Everything is there; nothing was changed.")

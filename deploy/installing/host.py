@@ -7,10 +7,10 @@
     deploy/host --undo       # take it back: by itself after two minutes without --confirm, or at any time
 
 As root, on Debian 12 or Ubuntu 22.04 and newer with systemd. Nobody is locked out: ports of SSH are those that sshd
-listens at, sshd's files are tried before it reads them, nothing is done while no administrator has a key, and what was
-not confirmed is taken back; such a firewall is gone after a restart of the machine, too. Docker's rules are left
-alone (deploy/server/firewall.nft says how published ports are shut all the same). What is done lies in /etc/sigilo,
-/etc/ssh/sshd_config.d and /etc/systemd/system.
+listens at, or systemd for it, sshd's files are tried before it reads them, nothing is done while no administrator has a
+key, and what was not confirmed is taken back; such a firewall is gone after a restart of the machine, too. Docker's
+rules are left alone (deploy/server/firewall.nft says how published ports are shut all the same). What is done lies in
+/etc/sigilo, /etc/ssh/sshd_config.d and /etc/systemd/system.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from pathlib import Path
 
 from installing.files import InstallError, replace
 from installing.host_checks import Finding, examine
-from installing.machine import Machine
+from installing.machine import Machine, ssh_connection
 
 SERVER = Path(__file__).resolve().parent.parent / "server"
 SCRIPT = SERVER.parent / "host"
 FIREWALL, UNIT = "/etc/sigilo/firewall.nft", "/etc/systemd/system/sigilo-firewall.service"
 SSHD = "/etc/ssh/sshd_config.d/00-sigilo.conf"  # before whatever an image of a cloud brings
+APPLIED_BY = "/etc/sigilo/applied-by"  # the connection of whoever said --apply, until it is confirmed
 TIMER = "sigilo-host-undo"
 UNDO_SECONDS = 120
 BEFORE = ".before"  # beside a file: what it was before --apply, until that is confirmed
@@ -98,7 +99,8 @@ def ssh_ports(machine: Machine) -> list[str]:
     settings = machine.sshd() or {}
     ports = set(settings.get("port", ["22"]))
     ports.update(address.rpartition(":")[2] for address in settings.get("listenaddress", []))
-    ports.update(os.environ.get("SSH_CONNECTION", "").split()[3:])  # by which whoever says this came in
+    ports.update(machine.socket_ports())
+    ports.update(ssh_connection().split()[3:])  # by which whoever says this came in
     return sorted(port for port in ports if port.isdigit())
 
 
@@ -138,6 +140,7 @@ def apply(machine: Machine) -> None:
     )
     try:
         keep_before(machine)
+        put(machine, APPLIED_BY, ssh_connection())
         put(machine, FIREWALL, wanted[FIREWALL])
         put_sshd(machine, wanted[SSHD])
         machine.must("nft", "-f", machine.path(FIREWALL))
@@ -155,12 +158,19 @@ def confirm(machine: Machine) -> None:
     """Keep it over a restart. Raises InstallError where nothing was applied, or it was taken back already."""
     if machine.run("nft", "list", "table", "inet", "sigilo").code != 0 or not machine.path(SSHD).exists():
         raise InstallError("there is nothing to confirm: it was taken back, or never done. deploy/host --apply")
+    applied_by, here = machine.path(APPLIED_BY), ssh_connection()
+    if here and applied_by.exists() and applied_by.read_text() == here:
+        raise InstallError(
+            "this is the session that said --apply, which stays open whatever the rules say: open a NEW one, not within"
+            " tmux or screen, and say it there"
+        )
     put(machine, UNIT, files(machine)[UNIT])
     machine.must("systemctl", "daemon-reload")
     machine.must("systemctl", "enable", "sigilo-firewall.service")
     machine.must("systemctl", "stop", f"{TIMER}.timer")
     for name in (FIREWALL, SSHD):
         before(machine, name).unlink(missing_ok=True)
+    applied_by.unlink(missing_ok=True)
     print("Kept. `deploy/host --check` says what is so.")
 
 
@@ -182,6 +192,7 @@ def undo(machine: Machine) -> None:
         machine.path(UNIT).unlink(missing_ok=True)
         machine.run("systemctl", "daemon-reload")
         machine.run("nft", "delete", "table", "inet", "sigilo")
+    machine.path(APPLIED_BY).unlink(missing_ok=True)
     print("Taken back: as it was before." if restored else "Taken back: the firewall is open, and sshd as it was.")
 
 

@@ -89,6 +89,13 @@ class Machine:
         answer = self.run("sshd", "-t", "-f", self.path("/etc/ssh/sshd_config"))
         return "" if answer.code == 0 else answer.error or "sshd -t says no more"
 
+    def socket_ports(self) -> list[str]:
+        """Where systemd listens and starts sshd for each who comes: sshd's own settings then say nothing of it."""
+        if self.run("systemctl", "is-active", "--quiet", "ssh.socket").code != 0:
+            return []
+        listens = self.run("systemctl", "show", "ssh.socket", "--property=Listen", "--value").text
+        return re.findall(r"(?:^|:)(\d+) \(Stream\)", listens, re.MULTILINE)
+
     def accounts(self, key_files: Sequence[str]) -> list[Account]:
         """Who may log in, with the keys in ``key_files``, as sshd's AuthorizedKeysFile names them."""
         administrators = {"root"}
@@ -118,6 +125,24 @@ class Machine:
             return self.path(name).read_text(errors="replace").splitlines()
         except OSError:
             return []
+
+
+def ssh_connection() -> str:
+    """How whoever started this program came in: client's address and port, server's address and port; empty at the
+    console. Where sudo leaves it out of the environment, a process above this one has it."""
+    pid = os.getpid()
+    while pid > 1:
+        try:
+            folder = Path("/proc", str(pid))
+            variables = folder.joinpath("environ").read_bytes().split(b"\0")
+            pid = int(folder.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            break
+        for variable in variables:
+            name, _, value = variable.partition(b"=")
+            if name == b"SSH_CONNECTION":
+                return value.decode(errors="replace")
+    return ""
 
 
 def _environment() -> dict[str, str]:

@@ -70,8 +70,10 @@ class Secrets:
         for path in self.folder.rglob("*"):
             if path.is_file() and path.name != MADE:
                 self._give(path, FILE_MODE)
-        names = sorted(each.name for each in self.folder.iterdir() if each.is_file() and each.name[0] != ".")
-        replace(self.folder / MADE, "\n".join(names) + "\n", 0o600)
+        names = {each.name for each in self.folder.iterdir() if each.is_file() and each.name[0] != "."}
+        # In the folders within lie settings of the operator's own choosing, too, which may go again.
+        names.update(name for name in self._of_the_store() if (self.folder / name).exists())
+        replace(self.folder / MADE, "\n".join(sorted(names)) + "\n", 0o600)
         return made
 
     def _values(self, smtp_url: str, checkpoint_sinks: str) -> dict[str, Callable[[], str]]:

@@ -7,6 +7,7 @@ A table of commands, each a list of words with {colour} in them:
   runs      print something when it runs, nothing when it does not
   ready     exit 0 when /readyz of the colour answers 200; the last line says why it does not
   smoke     exit 0 when `sigilo smoke` of the colour finds nothing; what it prints is shown otherwise
+  outside   the same of the clinic's own address, through the proxy, by the colour's own program; may be missing
   serving   print what the proxy answers at /serving, inside
   upstreams print what Caddy's own API answers at /reverse_proxy/upstreams
   beside    exit 0 when the release that serves can go on on the new release's schema; may be missing

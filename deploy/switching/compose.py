@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from installing.files import read_env
 from switching.commands import Commands
 
 INSIDE, ADMIN = "http://127.0.0.1:2019", "http://localhost:2020"
+INTERNAL_ROOT = "/data/caddy/pki/authorities/local/root.crt"
 IS_ALIVE = "/opt/sigilo/app/deploy/image/is-alive"
 
 
@@ -21,10 +23,10 @@ def compose_files(top: Path, environ: Mapping[str, str]) -> list[Path]:
     return [top / name for name in names if name] or [top / "compose.prod.yml"]
 
 
-def compose_table(files: Sequence[Path], also: Sequence[str]) -> Commands:
-    """``also``: the services besides the web that belong to the release."""
+def compose_table(files: Sequence[Path], also: Sequence[str], env: Mapping[str, str]) -> Commands:
+    """``also``: the services besides the web that belong to the release; ``env``: what .env says."""
     named = [word for file in files for word in ("--file", str(file))]
-    compose = ["docker", "compose", *named, "--profile", "green"]
+    compose = ["docker", "compose", *named, "--profile", "blue", "--profile", "green"]
     inside = [*compose, "exec", "-T"]
     table = {
         "beside": [*compose, "run", "--rm", "-T", "prepare", "db", "beside"],
@@ -38,6 +40,24 @@ def compose_table(files: Sequence[Path], also: Sequence[str]) -> Commands:
         "serving": [*inside, "caddy", "wget", "-q", "-O", "-", f"{INSIDE}/serving"],
         "upstreams": [*inside, "caddy", "wget", "-q", "-O", "-", f"{ADMIN}/reverse_proxy/upstreams"],
     }
+    if env.get("PUBLIC_URL"):
+        table["outside"] = _outside(inside, env)
     if also:
-        table["follow"] = [*compose, "up", "--detach", "--no-deps", *also]
+        # Until they are healthy: what starts and ends again at once is no worker.
+        table["follow"] = [*compose, "up", "--detach", "--wait", "--no-deps", *also]
     return Commands(table, {"blue": "web-blue:8000", "green": "web-green:8000"})
+
+
+def _outside(inside: Sequence[str], env: Mapping[str, str]) -> list[str]:
+    """`sigilo smoke` of the clinic's address, which leads to the proxy within the network `front`. A certificate that
+    no public authority gave is known by what the proxy itself has: its root, or the file that it was given."""
+    look = [*inside, "web-{colour}", "sigilo", "smoke", env["PUBLIC_URL"]]
+    given = env.get("SIGILO_TLS", "").split()
+    if given == ["internal"]:
+        known = INTERNAL_ROOT
+    elif len(given) == 2:
+        known = given[0]
+    else:
+        return look
+    tell = [*inside, "caddy", "cat", known]
+    return ["sh", "-c", f"{shlex.join(tell)} | {shlex.join([*look, '--authority', '-'])}"]

@@ -38,12 +38,19 @@ class NotSwitched(SwitchError):
 
 
 class Switch:
-    """One run over ``folder`` by ``commands``; ``say`` is told each step in a line."""
+    """One run over ``folder`` by ``commands``; ``say`` is told each step in a line, and ``settled`` the colour that
+    serves alone, whenever one does."""
 
     def __init__(
-        self, folder: StateFolder, commands: Commands, patience: Patience, say: Callable[[str], object]
+        self,
+        folder: StateFolder,
+        commands: Commands,
+        patience: Patience,
+        say: Callable[[str], object],
+        settled: Callable[[str], object],
     ) -> None:
         self._folder, self._commands, self._patience, self._say = folder, commands, patience, say
+        self._settled = settled
 
     def run(self, *, back: bool = False) -> None:
         """To the other colour: anew, or ``back`` to what it was. Raises NotSwitched after it has gone back."""
@@ -55,6 +62,8 @@ class Switch:
             now = self._folder.read()
         if now is None:
             now = self._first_state(back)
+        else:
+            self._settled(now.first)  # a run that was killed may not have come to say so
         old = None if now is None else now.first
         new = COLOURS[0] if old is None else other(old)
         self._change(old, new, back)
@@ -70,7 +79,7 @@ class Switch:
             if back:
                 raise SwitchError("nothing has served yet: there is nothing to go back to")
             return None
-        self._folder.write(Serving(running[0]))
+        self._settle(Serving(running[0]))
         self._say(f"{running[0]} runs and serves from now on")
         return Serving(running[0])
 
@@ -91,21 +100,30 @@ class Switch:
 
     def _change(self, old: str | None, new: str, back: bool) -> None:
         try:
-            self._bring_up(old, new, back)
-            self._hand_over(old, new)
+            was_well = self._bring_up(old, new, back)
+            self._hand_over(old, new, was_well)
         except (SwitchError, KeyboardInterrupt) as error:
             reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
             self._say(f"Going back: {reason}")
             serves = self._undo(old, new)
             raise NotSwitched(f"not switched, {serves}: {reason}") from None
-        if old is not None:
+        if old is None:
+            self._settled(new)
+        else:
             self._let_go(old, Serving(new))
 
-    def _bring_up(self, old: str | None, new: str, back: bool) -> None:
+    def _settle(self, serving: Serving) -> None:
+        self._folder.write(serving)
+        self._settled(serving.first)
+
+    def _bring_up(self, old: str | None, new: str, back: bool) -> bool:
+        """True when the clinic's address was well before, so that it has to be afterwards."""
         wait = self._patience
+        was_well = False
         if old is not None:
             self._say(f"{old} serves; asking the proxy")
             self._expect(Serving(old))
+            was_well = self._is_well_outside(old)
         if self._commands.runs(new):
             self._say(f"Stopping {new}, which a former run has left")
             self._commands.run("stop", new, seconds=wait.stop)
@@ -115,8 +133,22 @@ class Switch:
         self._commands.run("resume" if back else "start", new, seconds=wait.start)
         self._say(f"Waiting until {new} is ready")
         self._until_ready(new)
-        self._say(f"Looking at {new} from outside (sigilo smoke)")
+        self._say(f"Looking at {new} (sigilo smoke)")
         self._commands.run("smoke", new, seconds=wait.smoke)
+        return was_well
+
+    def _is_well_outside(self, old: str) -> bool:
+        """What was wrong with the address already, a certificate or a name, is no fault of the new release: it is said,
+        and keeps nobody from it."""
+        if not self._commands.has("outside"):
+            return False
+        self._say("Looking at the clinic's address, through the proxy")
+        try:
+            self._commands.run("outside", old, seconds=self._patience.smoke)
+        except SwitchError as error:
+            self._say(f"The address is not well already, so the new release is not judged by it: {error}")
+            return False
+        return True
 
     def _prepare(self, old: str | None) -> None:
         if old is not None and self._commands.has("beside"):
@@ -126,11 +158,14 @@ class Switch:
             self._say("Bringing the schema up to date")
             self._commands.run("prepare", seconds=self._patience.prepare)
 
-    def _hand_over(self, old: str | None, new: str) -> None:
+    def _hand_over(self, old: str | None, new: str, was_well: bool) -> None:
         serving = Serving(new, has_second=old is not None)
         self._say(f"Sending requests to {new}" + (f", and to {old} where it does not answer" if old else ""))
         self._folder.write(serving)
         self._expect(serving)
+        if was_well:
+            self._say("Looking at the clinic's address again")
+            self._commands.run("outside", new, seconds=self._patience.smoke)
         self._say(f"Watching {new} for {self._patience.watch:g} s")
         ends_at = time.monotonic() + self._patience.watch
         while time.monotonic() < ends_at:
@@ -168,7 +203,7 @@ class Switch:
                 self._say(f"{colour} still answers something: it has its own time to end it")
                 break
             time.sleep(PAUSE_SECONDS)
-        self._folder.write(serving)
+        self._settle(serving)
         self._say(f"Stopping {colour}")
         self._stop_if_there(colour)
 

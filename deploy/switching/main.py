@@ -11,8 +11,9 @@ goes on, and the next run puts the rest in order.
 Without Docker: --hooks FILE, a JSON table of commands ({colour} stands for blue or green):
   {"addresses": {"blue": "127.0.0.1:8001", "green": "127.0.0.1:8002"},
    "start": ["systemctl", "restart", "sigilo-web@{colour}"], "stop": ["systemctl", "stop", "sigilo-web@{colour}"], …}
-with start, resume, stop, runs, ready, smoke, serving, upstreams and, where there is something to do, beside, prepare
-and follow; deploy/switching/commands.py says what each does. A command that leaves a process behind closes its output.
+with start, resume, stop, runs, ready, smoke, serving, upstreams and, where there is something to do, outside, beside,
+prepare and follow; deploy/switching/commands.py says what each does. A command that leaves a process behind closes its
+output.
 
 What it takes for granted: both colours and the proxy run, sessions and drafts are in the database, migrations expand
 before they contract (docs/adr/0031-two-colours.md).
@@ -25,8 +26,12 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import FrameType
+
+from installing.files import read_env
+from installing.profiles import name_colour
 
 from switching.commands import read_table
 from switching.compose import compose_files, compose_table
@@ -45,7 +50,8 @@ def main() -> int:
     folder = StateFolder(given.state)
     try:
         files = given.compose or compose_files(DEPLOY.parent, os.environ)
-        commands = read_table(given.hooks) if given.hooks else compose_table(files, given.also)
+        env = DEPLOY.parent / ".env"
+        commands = read_table(given.hooks) if given.hooks else compose_table(files, given.also, read_env(env))
         if given.status:
             now = folder.read()
             print(f"serves: {now.name if now else 'whichever is ready: nothing was switched yet'}")
@@ -57,7 +63,8 @@ def main() -> int:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, _interrupt)
             patience = Patience(**{name: getattr(given, name) for name in Patience.__dataclass_fields__})
-            Switch(folder, commands, patience, _say).run(back=given.back)
+            settled = partial(_name_in, env) if not given.hooks and env.exists() else _say_nothing
+            Switch(folder, commands, patience, _say, settled).run(back=given.back)
     except NotSwitched as error:
         print(f"deploy/switch: {error}", file=sys.stderr)
         return 1
@@ -99,6 +106,16 @@ def _interrupt(number: int, _: FrameType | None) -> None:
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _name_in(env: Path, colour: str) -> None:
+    """So that `docker compose up`, after `down` or on a day when something else changed, is about who serves."""
+    if name_colour(env, colour):
+        _say(f"{env.name}: COMPOSE_PROFILES names {colour}")
+
+
+def _say_nothing(_: str) -> None:
+    """Whoever runs the processes otherwise knows which one serves."""
 
 
 def _say(text: str) -> None:

@@ -1,8 +1,10 @@
-"""Whether the database answers within 100 ms: by its own statistics where it keeps them, else by running what pages
-ask most once more and looking at the clock."""
+"""Whether the database answers within 100 ms: by its own statistics where it keeps them, which Prometheus has collected
+or this database shows, else by running what pages ask most once more and looking at the clock."""
 
 from __future__ import annotations
 
+import math
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -22,6 +24,14 @@ STATISTICS = """
     WHERE d.datname = current_database() AND s.calls > 1
         AND r.rolname IN ('sigilo_staff', 'sigilo_patient', 'sigilo_anonymous', 'sigilo_auditor')
 """
+# The same figures, as observability/postgres-exporter/statements.yml brings them to Prometheus: in production the
+# extension stands in another database than the clinic's, and only its exporter reads it.
+ROLES = 'user=~"sigilo_(staff|patient|anonymous|auditor)"'
+COLLECTED = (
+    f"sum by (queryid, user) (increase(pg_stat_statements_seconds_total{{{ROLES}}}[%(window)ds])) * 1000"
+    f" / sum by (queryid, user) (increase(pg_stat_statements_calls_total{{{ROLES}}}[%(window)ds]) > 1)"
+)
+WINDOW_MIN, WINDOW_MAX = 3600, 86_400  # seconds
 # What pages ask most, as services/ do it but without masks and events; each reads some rows by an index.
 STATEMENTS = {
     "newest records": (
@@ -44,6 +54,8 @@ STATEMENTS = {
 
 
 def queries_are_quick(ground: Ground) -> str:
+    if ground.given.prometheus_url and (collected := _collected(ground)):
+        return _by_figures(collected)
     with ground.connection(Principal.STAFF) as connection:
         if connection.execute(HAS_STATISTICS).fetchone() == (True,):
             try:
@@ -52,6 +64,30 @@ def queries_are_quick(ground: Ground) -> str:
                 if error.sqlstate not in ("55000", "42501"):  # not loaded at start; not for this role
                     raise
     return _by_running(ground)
+
+
+def _collected(ground: Ground) -> dict[str, float]:
+    """By statement and role, milliseconds of one run on average since the switch; empty where nobody collects them."""
+    since = (datetime.now(UTC) - ground.given.since).total_seconds()
+    window = min(max(int(since), WINDOW_MIN), WINDOW_MAX)
+    url = f"{ground.given.prometheus_url.rstrip('/')}/api/v1/query"
+    answer = ground.client.get(url, params={"query": COLLECTED % {"window": window}}).raise_for_status().json()
+    found = {
+        f"{each['metric']['user']}, statement {each['metric']['queryid']}": float(each["value"][1])
+        for each in answer["data"]["result"]
+    }
+    return {name: milliseconds for name, milliseconds in found.items() if math.isfinite(milliseconds)}
+
+
+def _by_figures(collected: dict[str, float]) -> str:
+    slow = sorted((ms, name) for name, ms in collected.items() if ms > MOST_MS)
+    if slow:
+        worst = "; ".join(f"{name}: {ms:.0f} ms" for ms, name in slow[:-6:-1])
+        raise FailedError(
+            f"{len(slow)} kinds of statements take longer than 100 ms on average: {worst}. Their texts: SELECT query"
+            " FROM pg_stat_statements WHERE queryid = … in the database postgres"
+        )
+    return f"{len(collected)} kinds of statements, the slowest {max(collected.values()):.1f} ms on average (Prometheus)"
 
 
 def _by_statistics(connection: psycopg.Connection[Any]) -> str:

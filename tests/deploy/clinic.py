@@ -46,6 +46,7 @@ class Clinic:
         own = [sys.executable, "-m", "tests.deploy.hooks", str(self.folder)]
         return {
             **{name: [*own, name, "{colour}"] for name in ("start", "resume", "stop", "runs", "ready", "smoke")},
+            "outside": [*own, "outside", "{colour}", self.proxy.url, str(self.proxy.authority)],
             "serving": [*own, "fetch", f"{self.proxy.inside}/serving"],
             "upstreams": [*own, "fetch", f"{self.proxy.admin}/reverse_proxy/upstreams"],
         }

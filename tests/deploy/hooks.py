@@ -71,6 +71,11 @@ def smoke(folder: Path, colour: str) -> None:
     sys.exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
 
 
+def outside(folder: Path, _: str, url: str, authority: str) -> None:
+    command = [sys.executable, "-m", "cli", "smoke", url, "--authority", authority]
+    sys.exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
+
+
 def started_as(folder: Path, colour: str) -> Path:
     return folder / f"{colour}.json"
 
@@ -85,5 +90,5 @@ def pid_of(folder: Path, colour: str) -> int:
 
 
 if __name__ == "__main__":
-    commands = {each.__name__: each for each in (start, resume, stop, runs, ready, smoke, fetch)}
-    commands[sys.argv[2]](Path(sys.argv[1]), sys.argv[3])
+    commands = {each.__name__: each for each in (start, resume, stop, runs, ready, smoke, outside, fetch)}
+    commands[sys.argv[2]](Path(sys.argv[1]), *sys.argv[3:])

@@ -32,6 +32,8 @@ case "$(basename "$0") $*" in
 "systemctl enable "*) touch "$here/enabled" ;;
 "systemctl disable "*) rm -f "$here/enabled" ;;
 "docker ps "*) cat "$here/published" ;;
+"systemctl is-active --quiet ssh.socket") [ -e "$here/socket" ] || exit 3 ;;
+"systemctl show ssh.socket "*) cat "$here/socket" ;;
 "systemd-run "*) [ ! -e "$here/no-timer" ] || { echo "Failed to start transient timer unit" >&2; exit 1; } ;;
 esac
 """
@@ -87,7 +89,15 @@ class Host:
         self.write(f"{'' if account == 'root' else 'home/'}{account}/.ssh/authorized_keys", f"# laptop\n{KEY}")
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """By default as at the console, however whoever runs the tests came in."""
         command = [str(HOST), *arguments, "--root", str(self.root)]
+        given = {"PATH": f"{self.bin}:/usr/bin:/bin", "SSH_CONNECTION": "", **environment}
+        return subprocess.run(command, env=given, capture_output=True, text=True, timeout=60, check=False)
+
+    def run_by_sudo(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """From a shell with ``environment``, of which sudo hands nothing on."""
+        shell = ["sh", "-c", 'env --ignore-environment "PATH=$PATH" "$@"; exit $?', "sh"]
+        command = [*shell, str(HOST), *arguments, "--root", str(self.root)]
         given = {"PATH": f"{self.bin}:/usr/bin:/bin", **environment}
         return subprocess.run(command, env=given, capture_output=True, text=True, timeout=60, check=False)
 

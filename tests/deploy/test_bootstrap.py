@@ -79,6 +79,14 @@ def test_again_changes_nothing(made: Bootstrapped) -> None:
     assert tree(made) == before
 
 
+def test_keys_of_a_store_that_are_lost_are_not_made_anew(fresh: Bootstrapped) -> None:
+    """What lies in the folders within too, where the store's other file names them."""
+    assert fresh.run("--public-url", ADDRESS, "--object-store").returncode == 0
+    (fresh.secrets / "worker" / "s3_secret_access_key").unlink()
+    refused = fresh.run("--object-store")
+    assert refused.returncode == 1 and "worker/s3_secret_access_key, which it had" in refused.stderr
+
+
 def test_what_is_taken_away_is_not_made_anew(fresh: Bootstrapped) -> None:
     fresh.make()
     (fresh.secrets / "field_key").unlink()
@@ -276,6 +284,36 @@ def test_who_gives_the_proxys_certificate_follows_from_the_name(made: Bootstrapp
     assert made.variables()["SIGILO_TLS"] == "sigilo@clinica.br", "whom Let's Encrypt writes to"
     assert fresh.run("--public-url", "https://sigilo.internal").returncode == 0
     assert fresh.variables()["SIGILO_TLS"] == "internal", "no authority gives one for that name"
+    [target] = yaml.safe_load((fresh.state / "prometheus" / "public.yml").read_text())
+    asked_by = target["labels"]["__param_module"]
+    modules = yaml.safe_load((ROOT / "observability" / "blackbox" / "blackbox.yml").read_text())["modules"]
+    assert modules[asked_by]["http"]["tls_config"] == {"insecure_skip_verify": True}, "which Prometheus does not know"
+    assert "tls_config" not in modules["readyz"]["http"]
+    assert target["labels"]["renewed"] == "hourly", "and which no alert expects to live for weeks"
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "then"),
+    [
+        ("", None, "blue"),
+        ("", "green", "green"),
+        ("COMPOSE_PROFILES='ops,ai'\n", "blue-then-green", "blue,ops,ai"),
+        ("COMPOSE_PROFILES=green,ops\n", "blue", "green,ops"),
+        ("COMPOSE_PROFILES=\n", None, "blue"),
+    ],
+)
+def test_compose_brings_up_the_colour_that_serves(
+    fresh: Bootstrapped, said: str, state: str | None, then: str
+) -> None:
+    """As .env says; where it does not, an older installation's, as the proxy's file does."""
+    fresh.make()
+    other_lines = [line for line in fresh.env.read_text().splitlines() if "COMPOSE_PROFILES" not in line]
+    fresh.env.write_text("\n".join(other_lines) + "\n" + said)
+    if state is not None:
+        (fresh.state / "caddy" / state).touch()
+    assert fresh.run().returncode == 0
+    assert fresh.variables()["COMPOSE_PROFILES"] == then
+    assert [line for line in fresh.env.read_text().splitlines() if "COMPOSE_PROFILES" not in line] == other_lines
 
 
 def test_it_knows_the_roles_that_there_are(made: Bootstrapped) -> None:

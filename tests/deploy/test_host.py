@@ -62,7 +62,7 @@ def test_without_apply_nothing_changes_and_all_is_said(host: Host) -> None:
     assert found.keys() == ALL
     assert found["ssh-passwords"] == found["firewall-at-start"] == found["ssh-keys"] == "bad"
     assert found["ssh-files"] == found["published-ports"] == "ok"
-    changing = [call for call in host.calls("systemctl") if not call.startswith("is-enabled")]
+    changing = [call for call in host.calls("systemctl") if not call.startswith(("is-enabled", "is-active", "show"))]
     assert changing == host.calls("systemd-run") == []
 
 
@@ -172,6 +172,27 @@ def test_ssh_stays_open_where_it_is(programs: Path, apart: list[str]) -> None:
         assert "tcp dport { 2222 } accept" in host.run().stdout
         shown = host.run(SSH_CONNECTION="203.0.113.7 51000 198.51.100.2 2200").stdout
         assert "tcp dport { 2200, 2222 } accept" in shown, "by which whoever says this came in"
+        shown = host.run_by_sudo(SSH_CONNECTION="203.0.113.7 51000 198.51.100.2 2200").stdout
+        assert "tcp dport { 2200, 2222 } accept" in shown, "which sudo does not hand on"
+        (host.bin / "socket").write_text("0.0.0.0:2022 (Stream)\n[::]:2022 (Stream)\n")
+        assert "tcp dport { 2022, 2222 } accept" in host.run().stdout, "systemd listens, and sshd's files say nothing"
+
+
+def test_it_is_confirmed_by_whoever_came_in_anew(host: Host, filters: bool) -> None:
+    """The session that applied it goes on whatever the rules say, so it shows nothing."""
+    if not (IS_ROOT and filters):
+        return  # nothing can be applied, as test_applied_confirmed_and_taken_back shows
+    host.give_key()
+    first = host.files()
+    assert host.run_by_sudo("--apply", SSH_CONNECTION="203.0.113.7 51000 198.51.100.2 22").returncode == 0
+    refused = host.run_by_sudo("--confirm", SSH_CONNECTION="203.0.113.7 51000 198.51.100.2 22")
+    assert refused.returncode == 1 and "open a NEW one" in refused.stderr
+    assert host.findings()["firewall-at-start"] == "bad", "not kept"
+    confirmed = host.run_by_sudo("--confirm", SSH_CONNECTION="203.0.113.7 51444 198.51.100.2 22")
+    assert confirmed.returncode == 0, confirmed.stderr
+    assert set(host.findings().values()) == {"ok"}
+    assert host.run("--undo").returncode == 0
+    assert host.files() == first
 
 
 def test_nft_takes_the_file_and_would_refuse_a_broken_one(host: Host, filters: bool, tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ def switch(folder: Path, *arguments: str, top: Path = ROOT, files: Sequence[Path
     assert done.returncode == 0, done.stderr
     asked = [shlex.split(line) for line in (folder / "asked").read_text().splitlines()]
     (folder / "asked").unlink()
-    beginning = ["compose", *(word for file in files for word in ("--file", str(file))), "--profile", "green"]
+    beginning = ["compose", *(word for file in files for word in ("--file", str(file))), "--profile", "blue"]
+    beginning += ["--profile", "green"]
     assert all(words[: len(beginning)] == beginning for words in asked)
     return [words[len(beginning) :] for words in asked]
 
@@ -80,8 +81,7 @@ def test_back_starts_the_container_that_was_stopped_and_touches_neither_schema_n
 
 def test_what_a_clinic_adds_stays_when_services_are_made_anew(folder: Path, tmp_path: Path) -> None:
     """As `docker compose` in that folder has it: the files that COMPOSE_FILE in .env names, in their order."""
-    clinic = tmp_path / "clinic"
-    shutil.copytree(ROOT / "deploy", clinic / "deploy", ignore=shutil.ignore_patterns("state"))
+    clinic = copied(tmp_path)
     store = "deploy/compose/object-store.yml"
     (clinic / ".env").write_text(f"# for compose\nPUBLIC_URL='https://a'\nCOMPOSE_FILE='compose.prod.yml:{store}'\n")
     both = (clinic / "compose.prod.yml", clinic / store)
@@ -92,6 +92,48 @@ def test_what_a_clinic_adds_stays_when_services_are_made_anew(folder: Path, tmp_
     switch(folder, top=clinic, files=both)
     (clinic / ".env").unlink()
     switch(folder, top=clinic, files=both[:1])
+    assert not (clinic / ".env").exists(), "whoever has none says so otherwise"
+
+
+def test_compose_brings_up_who_serves_from_then_on(folder: Path, tmp_path: Path) -> None:
+    """A bare `up` is about the colour that serves; what the clinic chose beside it stays."""
+    clinic = copied(tmp_path)
+    (clinic / ".env").write_text("A='1'\nCOMPOSE_PROFILES='ops,blue'\nB='2'\n")
+    switch(folder, top=clinic, files=(clinic / "compose.prod.yml",))
+    assert (clinic / ".env").read_text() == "A='1'\nB='2'\nCOMPOSE_PROFILES='green,ops'\n"
+    switch(folder, "--back", top=clinic, files=(clinic / "compose.prod.yml",))
+    assert (clinic / ".env").read_text() == "A='1'\nB='2'\nCOMPOSE_PROFILES='blue,ops'\n"
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    assert [services[f"web-{colour}"]["profiles"] for colour in ("blue", "green")] == [["blue"], ["green"]]
+
+
+@pytest.mark.parametrize(
+    ("tls", "known"),
+    [
+        ("ana@clinica.example", None),
+        ("internal", "/data/caddy/pki/authorities/local/root.crt"),
+        ("/data/own.crt /data/own.key", "/data/own.crt"),
+    ],
+)
+def test_the_address_is_looked_at_by_each_colour_through_the_proxy(
+    folder: Path, tmp_path: Path, tls: str, known: str | None
+) -> None:
+    clinic = copied(tmp_path)
+    (clinic / ".env").write_text(f"PUBLIC_URL='https://clinica.example'\nSIGILO_TLS='{tls}'\n")
+    asked = switch(folder, top=clinic, files=(clinic / "compose.prod.yml",))
+    of_the_address = [words for words in asked if "https://clinica.example" in words]
+    given = ["--authority", "-"] if known else []
+    assert of_the_address == [
+        ["exec", "-T", f"web-{colour}", "sigilo", "smoke", "https://clinica.example", *given]
+        for colour in ("blue", "green")
+    ]
+    assert [words[-1] for words in asked if words[2:4] == ["caddy", "cat"]] == ([known] * 2 if known else [])
+
+
+def copied(tmp_path: Path) -> Path:
+    clinic = tmp_path / "clinic"
+    shutil.copytree(ROOT / "deploy", clinic / "deploy", ignore=shutil.ignore_patterns("state"))
+    return clinic
 
 
 def test_every_service_that_is_named_is_there(folder: Path) -> None:
@@ -107,5 +149,7 @@ def test_every_service_that_is_named_is_there(folder: Path) -> None:
             named = {words[-1]}
         assert named <= services, words
     workers = {name for name in services if name.startswith(("worker", "scheduler"))}
-    (followed,) = ({*words} & services for words in switch(folder) if words[0] == "up" and "scheduler" in words)
+    (follow,) = (words for words in switch(folder) if words[0] == "up" and "scheduler" in words)
+    assert "--wait" in follow, "until they are healthy"
+    followed = {*follow} & services
     assert followed == workers | {"postgres-drills"}, "all that belongs to the release follows"

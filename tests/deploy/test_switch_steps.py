@@ -197,6 +197,23 @@ def test_a_command_that_hangs_is_ended_with_what_it_started(files: Files) -> Non
     assert wait_until(lambda: not Path(f"/proc/{pid}").exists(), 5) or "Z" in Path(f"/proc/{pid}/stat").read_text()
 
 
+def test_the_address_has_to_be_as_well_as_it_was(files: Files) -> None:
+    """Through the proxy: what the new colour alone does not show. What was wrong already keeps nobody from a
+    release."""
+    files.put(outside="ls state >> looked; if [ {colour} = green ]; then echo FAIL Static files; exit 1; fi")
+    code, said = files.switch()
+    assert (code, files.serves, files.running) == (1, "blue", {"blue"}), said
+    assert "FAIL Static files" in said
+    assert (files.folder / "looked").read_text().split() == ["blue", "green-then-blue"]
+    files.put(outside="echo FAIL TLS; exit 1")
+    code, said = files.switch()
+    assert (code, files.serves, files.running) == (0, "green", {"green"}), said
+    assert said.count("FAIL TLS") == 1 and "not judged by it" in said
+    files.put(outside="true")
+    assert files.switch()[0] == 0
+    assert (files.serves, files.running) == ("blue", {"blue"})
+
+
 def test_workers_follow_and_their_failure_takes_nobody_off(files: Files) -> None:
     files.put(follow="echo no such image; exit 1")
     code, said = files.switch()

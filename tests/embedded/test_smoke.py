@@ -31,7 +31,8 @@ PASSWORD = "lampião quieto verde sertão"
 @pytest.fixture(scope="module")
 def web(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """Of production, but for its secrets: no worker and no scheduler runs."""
-    with live_server(settings, tmp_path_factory.mktemp("smoke"), workers=1, TRUSTED_PROXIES="127.0.0.1") as server:
+    plenty = {"TRUSTED_PROXIES": "127.0.0.1", "RATE_LIMIT_ANONYMOUS": "1000000/minute"}
+    with live_server(settings, tmp_path_factory.mktemp("smoke"), workers=1, **plenty) as server:
         yield server
 
 
@@ -80,9 +81,9 @@ def middle(
         yield f"{scheme}://127.0.0.1:{server.server_address[1]}"
 
 
-def smoke(*arguments: str) -> tuple[int, dict[str, str]]:
-    """Exit code, and what is said of each check; what failed begins with FAIL."""
-    result = CliRunner().invoke(cli.main, ["smoke", *arguments])
+def smoke(*arguments: str, given: str = "") -> tuple[int, dict[str, str]]:
+    """Exit code, and what is said of each check; what failed begins with FAIL. ``given`` is its standard input."""
+    result = CliRunner().invoke(cli.main, ["smoke", *arguments], input=given)
     lines = [line.split(": ", 1) for line in result.output.splitlines() if line[:4] in ("pass", "FAIL")]
     return result.exit_code, {head[6:]: f"{head[:4]} {text}" for head, text in lines}
 
@@ -157,12 +158,21 @@ def test_what_a_proxy_spoils_is_found(web: LiveServer, spoilt: dict[str, object]
     assert "proxy" in said[min(found)]
 
 
-@pytest.mark.parametrize(("days", "is_renewed"), [(90, True), (3, False)])
+@pytest.mark.parametrize(
+    ("days", "since_days", "is_renewed"),
+    # Of three months, of a week, and of half a day as Caddy's own authority makes them.
+    [(90, 1, True), (13, 77, False), (3, 4, True), (1, 6, False), (0.2, 0.3, True), (0.05, 0.45, False)],
+)
 def test_certificates_are_looked_at(
-    web: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, is_renewed: bool
+    web: LiveServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    days: float,
+    since_days: float,
+    is_renewed: bool,
 ) -> None:
     """Of whom the machine trusts, and how long; over TLS, an installation that is not of production is told apart."""
-    key, certificate = make_certificate(days)
+    key, certificate = make_certificate(days, since_days)
     (tmp_path / "server.pem").write_text(key + certificate)
     (tmp_path / "trusted.pem").write_text(certificate)
     with middle(web, tmp_path / "server.pem") as url:
@@ -174,3 +184,19 @@ def test_certificates_are_looked_at(
     assert {"Headers", "Sign-in page"} <= failing(said)
     assert "strict-transport-security" in said["Headers"]
     assert "SIGILO_ENV" in said["Sign-in page"]
+
+
+def test_a_certificate_that_no_public_authority_gave_is_known_by_what_is_handed_over(
+    web: LiveServer, tmp_path: Path
+) -> None:
+    """By the authority's, or by itself, as deploy/switch hands them over."""
+    key, certificate = make_certificate(90)
+    (tmp_path / "server.pem").write_text(key + certificate)
+    (tmp_path / "other.pem").write_text(make_certificate(90)[1])
+    with middle(web, tmp_path / "server.pem") as url:
+        _, said = smoke(url, "--authority", "-", given=certificate)
+        assert not {"Process", "TLS"} & failing(said)
+        _, said = smoke(url, "--authority", str(tmp_path / "other.pem"))
+        assert failing(said) == {"Process"}
+    result = CliRunner().invoke(cli.main, ["smoke", "https://127.0.0.1", "--authority", "-"], input="none")
+    assert (result.exit_code, "no certificate in PEM" in result.output) == (2, True)

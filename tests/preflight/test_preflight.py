@@ -40,7 +40,7 @@ def way_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("way_back")
 def test_everything_passes_that_is_well(place: Place, load_result: MakeResult) -> None:
     report = place.folder / "report.json"
-    with saying(status=308, Location=f"{place.url}/login") as plain, saying('{"data": {"alerts": []}}') as prometheus:
+    with saying(status=308, Location=f"{place.url}/login") as plain, saying('{"data": {"alerts": [], "result": []}}') as prometheus:
         done = place.preflight(
             "--url", place.url, "--host-report", str(place.file("host.txt", HOST)), "--load-result", str(load_result()),
             "--mail-to", OPERATOR, "--credentials", str(place.installation.home.demo_credentials), "--as", "nurse",
@@ -192,6 +192,26 @@ def test_queries_beyond_the_bound_fail(place: Place, monkeypatch: pytest.MonkeyP
     assert place.look("Queries take less than 100 ms").state is State.PASS
     monkeypatch.setattr(queries, "MOST_MS", 0.0)
     assert failing(place.look("Queries take less than 100 ms"), "newest records", "ANALYZE")
+
+
+def test_queries_are_judged_by_what_prometheus_collected(place: Place) -> None:
+    """Where it collects them: production's pg_stat_statements is in another database than the clinic's."""
+    name = "Queries take less than 100 ms"
+
+    def collected(*milliseconds: str) -> str:
+        result = [
+            {"metric": {"user": "sigilo_staff", "queryid": str(number)}, "value": [1_790_000_000, each]}
+            for number, each in enumerate(milliseconds)
+        ]
+        return json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}})
+
+    with saying(collected("3.25", "NaN", "0.1")) as url:
+        outcome = place.look(name, prometheus_url=url)
+        assert outcome.state is State.PASS and "2 kinds of statements, the slowest 3.2 ms" in outcome.text
+    with saying(collected("3.25", "180", "120")) as url:
+        assert failing(place.look(name, prometheus_url=url), "2 kinds", "sigilo_staff, statement 1: 180 ms")
+    with saying(collected()) as url:
+        assert "EXPLAIN ANALYZE" in place.look(name, prometheus_url=url).text
 
 
 def test_a_load_result_that_is_worse_fails(place: Place, load_result: MakeResult) -> None:

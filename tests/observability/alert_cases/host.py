@@ -5,6 +5,7 @@ HOST = 'job="node",instance="node-exporter:9100"'
 DISK = {**NODE, "device": "/dev/sda1", "fstype": "ext4", "mountpoint": "/"}
 CLINIC = {"job": "blackbox", "probe": "readyz", "instance": "https://clinic/readyz"}
 CERTIFICATE = 'probe_ssl_earliest_cert_expiry{job="blackbox",probe="readyz",instance="https://clinic/readyz"}'
+HOURLY = CERTIFICATE.replace("}", ',renewed="hourly"}')
 
 
 def disk(available: str, *, fstype: str = "ext4", readonly: int = 0) -> Series:
@@ -89,17 +90,18 @@ CASES = {
         labels=NODE,
         quiet=(clock("0.4x90", "1x90"), clock("0x90", "1x2 0x10 1x90")),
     ),
-    # Until 21 days are left: the certificate of these ends on day 21 of 1970, or later.
+    # Until 21 days are left: the certificate of these ends on day 21 of 1970, or later. Where it is made anew every few
+    # hours, until two hours are.
     "CertificateExpiresSoon": Case(
         fires={CERTIFICATE: f"{21 * 86400}x90"},
         since=1,
         labels=CLINIC,
-        quiet=({CERTIFICATE: f"{22 * 86400}x90"},),
+        quiet=({CERTIFICATE: f"{22 * 86400}x90"}, {HOURLY: f"{6 * 3600}x90"}),
     ),
     "CertificateExpiresNow": Case(
         fires={CERTIFICATE: f"{5 * 86400}x90"},
         since=1,
         labels=CLINIC,
-        quiet=({CERTIFICATE: f"{6 * 86400}x90"},),
+        quiet=({CERTIFICATE: f"{6 * 86400}x90"}, {HOURLY: f"{6 * 3600}x90"}),
     ),
 }
