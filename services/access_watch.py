@@ -65,6 +65,12 @@ COUNTED = {
 }
 
 
+# What of an event ``COUNTED`` looks at. Who asks for the same page again and again has many events and few of these.
+COUNTED_OF = {
+    Counts.PATIENTS: "t.patient_id", Counts.LISTED: "t.entity_type, t.entity_ids", Counts.OF_RECORDS: "t.entity_ids",
+    Counts.EVENTS: "t.id",
+}  # fmt: skip
+
 # Person → when the first of their new events happened.
 New = dict[uuid.UUID, datetime]
 # Exceptions that no rule is at fault for, and that end the whole look: a queue's time limit is one.
@@ -210,7 +216,10 @@ def _apply(session: Session, rule: RuleInForce, new: New, after: int, upto: int,
     _grow(session, rule, new, after, upto)
     span = _span(rule, zone)
     threshold = 1 if rule.rule.is_about_one else rule.limits.threshold or 1
-    facts = _facts(session, rule, {user_id: first - span.length for user_id, first in new.items()}, upto)
+    since = {user_id: first - span.length for user_id, first in new.items()}
+    if threshold > 1:
+        since = _enough(session, rule, since, upto, threshold)
+    facts = _facts(session, rule, since, upto) if since else {}
     if rule.rule.is_about_one:
         facts = _of_kin(session, rule, facts)
     return sum(
@@ -264,33 +273,59 @@ def _span(rule: RuleInForce, zone: tzinfo) -> Window | Night:
     return Window(timedelta(minutes=limits.window_minutes or 0))
 
 
+def _enough(
+    session: Session, rule: RuleInForce, since: dict[uuid.UUID, datetime], upto: int, threshold: int
+) -> dict[uuid.UUID, datetime]:
+    """Those of ``since`` who have ``threshold`` things in all that a burst of theirs could be made of. Nearly nobody
+    has, and what the others did, an integrator's every look at a list for an hour, need not leave the database."""
+    counted, _, unnested = COUNTED[rule.rule.counts]
+    statement = f"""
+        SELECT t.actor_id
+        FROM (SELECT DISTINCT t.actor_id, {COUNTED_OF[rule.rule.counts]} {_uncovered(rule)}) t {unnested}
+        GROUP BY t.actor_id HAVING count(DISTINCT {counted}) >= :threshold
+    """
+    given = _bounds(session, rule, since, upto) | {"threshold": threshold}
+    return {user_id: since[user_id] for user_id in session.scalars(text(statement), given)}
+
+
 def _facts(
     session: Session, rule: RuleInForce, since: dict[uuid.UUID, datetime], upto: int
 ) -> dict[tuple[uuid.UUID, uuid.UUID], list[Fact]]:
-    """(person, subject) → what counts of them and no alert covers, in the order of time. What happens after the review
-    of an alert is not covered by it."""
+    """(person, subject) → what counts of them and no alert covers, in the order of time."""
     counted, patient, unnested = COUNTED[rule.rule.counts]
-    subject = "t.patient_id" if rule.rule.is_about_one else "t.actor_id"
     statement = f"""
         SELECT t.actor_id, t.actor_role, t.occurred_at, t.sequence, {counted} AS counted, {patient} AS patient_id
+        {_uncovered(rule, unnested)} ORDER BY t.occurred_at, t.sequence
+    """
+    found: dict[tuple[uuid.UUID, uuid.UUID], list[Fact]] = defaultdict(list)
+    for row in session.execute(text(statement), _bounds(session, rule, since, upto)):
+        fact = Fact(row.occurred_at, row.sequence, row.counted, row.actor_role or "", row.patient_id)
+        found[row.actor_id, row.patient_id if rule.rule.is_about_one else row.actor_id].append(fact)
+    return found
+
+
+def _uncovered(rule: RuleInForce, unnested: str = "") -> str:
+    """SQL from FROM on: events ``t`` of ``:people`` that the rule looks at and no alert covers. What happens after the
+    review of an alert is not covered by it."""
+    subject = "t.patient_id" if rule.rule.is_about_one else "t.actor_id"
+    return f"""
         FROM unnest(CAST(:people AS uuid[]), CAST(:since AS timestamptz[])) AS who (id, since)
         JOIN users u ON u.id = who.id JOIN audit_trail t ON t.actor_id = u.id {unnested}
         WHERE t.sequence > :floor AND t.sequence <= :upto AND t.sealed_at >= :sealed AND t.occurred_at >= who.since
         AND {rule.rule.condition} AND NOT EXISTS (
             SELECT FROM access_alerts a WHERE a.rule = :rule AND a.user_id = t.actor_id AND a.subject_id = {subject}
             AND t.occurred_at BETWEEN a.started_at AND CASE WHEN a.reviewed_at IS NULL THEN a.ends_at ELSE a.last_at END
-        ) ORDER BY t.occurred_at, t.sequence
+        )
     """
+
+
+def _bounds(session: Session, rule: RuleInForce, since: dict[uuid.UUID, datetime], upto: int) -> dict[str, Any]:
+    """The parameters of ``_uncovered``."""
     sealed = min(since.values()) - SKEW
-    given: dict[str, Any] = {
+    return {
         "people": list(since), "since": list(since.values()), "upto": upto, "sealed": sealed,
         "rule": rule.key.value, "floor": session.scalar(FLOOR, {"since": sealed}) or 0,
     }  # fmt: skip
-    found: dict[tuple[uuid.UUID, uuid.UUID], list[Fact]] = defaultdict(list)
-    for row in session.execute(text(statement), given):
-        fact = Fact(row.occurred_at, row.sequence, row.counted, row.actor_role or "", row.patient_id)
-        found[row.actor_id, row.patient_id if rule.rule.is_about_one else row.actor_id].append(fact)
-    return found
 
 
 def _of_kin(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -13,6 +14,8 @@ from config import Principal, Settings
 from models import new_id
 from models.engine import Databases
 from models.user import Role
+from services import access_watch
+from services.access_bursts import Fact
 from services.access_rules import RULES, RuleKey
 from services.audit_event import Event
 from services.field_encryption import field_cipher
@@ -90,6 +93,27 @@ def test_patients_named_in_lists_are_counted_once_each(trail: Databases, doctor:
     did(trail, doctor, (minutes(2), listed(*patients[20:])))
     assert watch_all(trail) == 1
     assert seen(trail) == [("many_listed", doctor.id, 30)]
+
+
+def test_who_looks_at_the_same_page_again_and_again_costs_a_look_nothing(
+    trail: Databases, doctor: Person, set_rule: SetRule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An integrator does, every few seconds: what can't be a burst is told apart within the database, and the look
+    before an alert reads no more than it has to."""
+    read: list[Fact] = []
+
+    def counted(*values: Any) -> Fact:
+        read.append(Fact(*values))
+        return read[-1]
+
+    monkeypatch.setattr(access_watch, "Fact", counted)
+    set_rule(RuleKey.MANY_LISTED, threshold=6)
+    page = [new_id() for _ in range(5)]
+    did(trail, doctor, *((minutes(number / 20), listed(*page)) for number in range(200)))
+    assert (watch_all(trail), len(read)) == (0, 0)
+    did(trail, doctor, (minutes(11), listed(new_id())))
+    assert (watch_all(trail), len(read)) == (1, 1001), "with what is new it is a burst, of all that it was made of"
+    assert seen(trail) == [("many_listed", doctor.id, 6)]
 
 
 def test_a_list_of_a_relatives_records_tells_as_much_as_one_of_them(
