@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,8 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--prometheus", default="", metavar="URL", help="Prometheus, to ask whether an alert fires.")
 @click.option("--since", type=click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]), metavar="TIME",
               help="When the release was switched, in UTC (2026-11-26T14:00); an hour ago when not given.")  # fmt: skip
+@click.option("--authority", type=click.File(encoding="ascii", errors="ignore"), metavar="FILE",
+              help="Certificates to trust besides the public authorities', in PEM.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="What can't be seen from here fails, too.")
 @click.option("--json", "report", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE",
               help="Write the report there, too, for programs.")  # fmt: skip
@@ -46,6 +49,7 @@ def preflight(
     metrics_url: str,
     prometheus: str,
     since: datetime | None,
+    authority: IO[str] | None,
     strict: bool,
     report: Path | None,
 ) -> None:
@@ -70,9 +74,12 @@ def preflight(
     given = Given(
         host_report=host_report, load_result=load_result, log=log, mail_to=mail_to, http_url=http_url,
         metrics_url=metrics_url, prometheus_url=prometheus, email=login["email"], password=login["password"],
-        since=switched,
+        since=switched, authority="" if authority is None else authority.read(),
     )  # fmt: skip
-    ground = Ground(url, os.environ, given)
+    try:
+        ground = Ground(url, os.environ, given)
+    except ssl.SSLError:
+        raise click.UsageError("--authority has no certificate in PEM") from None
     outcomes = []
     for outcome in run(ground, [Phase(each) for each in phases or PHASES]):
         click.echo(f"{outcome.state:8}  {outcome.phase:6} [{outcome.row}] {outcome.name}: {outcome.text}")

@@ -16,7 +16,7 @@ import click
               help="A file as demo-credentials.json is, to sign in and out with.")  # fmt: skip
 @click.option("--as", "who", default="doctor", show_default=True, help="With --credentials: as whom.")
 @click.option("--expect", default="", metavar="VERSION", help="The version that should be there; by default this one.")
-@click.option("--authority", type=click.File(encoding="ascii"), metavar="FILE",
+@click.option("--authority", type=click.File(encoding="ascii", errors="ignore"), metavar="FILE",
               help="Certificates to trust besides the public authorities', in PEM; - reads them from standard input.")
 def smoke(
     url: str, token_file: IO[str] | None, credentials: IO[str] | None, who: str, expect: str, authority: IO[str] | None

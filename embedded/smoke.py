@@ -47,6 +47,16 @@ class SmokeError(Exception):
     """What is wrong, and what to do."""
 
 
+def trusting(authority: str) -> ssl.SSLContext:
+    """What trusts the public authorities, and the certificates in PEM in ``authority``. Raises ssl.SSLError."""
+    context = ssl.create_default_context()
+    if authority:
+        context.load_verify_locations(cadata=authority)
+        # The certificate itself will do, where whoever signed it is not among them.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
 class Smoke:
     """The checks of one address."""
 
@@ -66,11 +76,7 @@ class Smoke:
         self._url = url.rstrip("/")
         self._token, self._email, self._password = token, email, password
         self._version = version or PRODUCT_VERSION
-        self._trust = ssl.create_default_context()
-        if authority:
-            self._trust.load_verify_locations(cadata=authority)
-            # The certificate itself will do, where whoever signed it is not among them.
-            self._trust.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        self._trust = trusting(authority)
         # Like other requests of ours: to this address alone, by no proxy that the environment names.
         self._client = httpx.Client(
             base_url=self._url, timeout=TIMEOUT_SECONDS, trust_env=False, verify=self._trust,

@@ -100,7 +100,7 @@ class Bootstrap:
         self._made += self._secrets.make(smtp_url, sinks, object_store=self._given.object_store)
         self._file("alertmanager/alertmanager.yml", alerts)
         tls = self._known.get("SIGILO_TLS") or self._given.tls or ("internal" if is_inner(host) else alerts_to)
-        self._file("prometheus/public.yml", public_targets(public_url, is_internal=tls == "internal"))
+        self._public_targets(public_url, is_internal=tls == "internal")
         (self._state / "caddy").mkdir(exist_ok=True)  # deploy/switch says in it who serves
         self._add_to_env({
             "COMPOSE_FILE": "compose.prod.yml", "PUBLIC_URL": public_url, "SIGILO_SITE": host,
@@ -158,6 +158,15 @@ class Bootstrap:
             create(path, text, 0o644)
             self._made.append(name)
 
+    def _public_targets(self, public_url: str, *, is_internal: bool) -> None:
+        """Who gives the certificate may change after the file was made; what the operator wrote into it stays."""
+        path = self._state / "prometheus" / "public.yml"
+        wanted, former = (public_targets(public_url, is_internal=each) for each in (is_internal, not is_internal))
+        if path.exists() and path.read_text() == former:
+            replace(path, wanted, 0o644)
+            self._made.append("prometheus/public.yml")
+        self._file("prometheus/public.yml", wanted)
+
     def _add_to_env(self, values: dict[str, str]) -> None:
         """Add what is missing; lines that are there stay as they are."""
         missing = {name: value for name, value in values.items() if value and name not in self._known}
@@ -170,15 +179,14 @@ class Bootstrap:
         self._made.append(self._env.name)
 
     def _name_colour(self) -> None:
-        """Which colour `docker compose up` starts: the one that serves, where .env does not say."""
-        if colour_of(self._env) is not None:
-            return
+        """Which colour `docker compose up` starts: the one that people are sent to, whatever .env says, which may be of
+        before a switch; where nothing was switched yet, the one that it names, else blue."""
         try:
             now = StateFolder(self._state / "caddy").read()
         except SwitchError as error:
             raise InstallError(str(error)) from None
-        name_colour(self._env, now.first if now else COLOURS[0])
-        if self._env.name not in self._made:
+        serves = now.first if now else colour_of(self._env) or COLOURS[0]
+        if name_colour(self._env, serves) and self._env.name not in self._made:
             self._made.append(self._env.name)
 
     def _say(self) -> None:

@@ -71,8 +71,10 @@ class Secrets:
             if path.is_file() and path.name != MADE:
                 self._give(path, FILE_MODE)
         names = {each.name for each in self.folder.iterdir() if each.is_file() and each.name[0] != "."}
-        # In the folders within lie settings of the operator's own choosing, too, which may go again.
-        names.update(name for name in self._of_the_store() if (self.folder / name).exists())
+        # In the folders within lie settings of the operator's own choosing, too, which may go again: keys of somebody
+        # else's bucket are, and those of a store of one's own are not.
+        if "object_store.json" in names:
+            names.update(name for name in self._of_the_store() if (self.folder / name).exists())
         replace(self.folder / MADE, "\n".join(sorted(names)) + "\n", 0o600)
         return made
 

@@ -6,19 +6,18 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from installing.files import read_env
-
 from switching.commands import Commands
 
 INSIDE, ADMIN = "http://127.0.0.1:2019", "http://localhost:2020"
 INTERNAL_ROOT = "/data/caddy/pki/authorities/local/root.crt"
+DRILLS = "postgres-drills"
 IS_ALIVE = "/opt/sigilo/app/deploy/image/is-alive"
 
 
-def compose_files(top: Path, environ: Mapping[str, str]) -> list[Path]:
-    """Those that `docker compose` itself takes in the folder ``top``, as COMPOSE_FILE says in ``environ`` or in .env: a
-    service that is made anew from fewer would lose what the others gave it, a certificate or a network."""
-    said = {**read_env(top / ".env"), **environ}
+def compose_files(top: Path, said: Mapping[str, str]) -> list[Path]:
+    """Those that `docker compose` itself takes in the folder ``top``, as COMPOSE_FILE is ``said`` to be by the
+    environment or .env: a service that is made anew from fewer would lose what the others gave it, a certificate or a
+    network."""
     names = said.get("COMPOSE_FILE", "").split(said.get("COMPOSE_PATH_SEPARATOR") or ":")
     return [top / name for name in names if name] or [top / "compose.prod.yml"]
 
@@ -43,8 +42,13 @@ def compose_table(files: Sequence[Path], also: Sequence[str], env: Mapping[str, 
     if env.get("PUBLIC_URL"):
         table["outside"] = _outside(inside, env)
     if also:
-        # Until they are healthy: what starts and ends again at once is no worker.
-        table["follow"] = [*compose, "up", "--detach", "--wait", "--no-deps", *also]
+        up = [*compose, "up", "--detach", "--no-deps"]
+        # Until they are healthy: what starts and ends again at once is no worker. Without the drills' server backups
+        # are made all the same.
+        waited_for = [name for name in also if name != DRILLS]
+        table["follow"] = [*up, "--wait", *waited_for]
+        if DRILLS in also:
+            table["follow"] = ["sh", "-c", f"{shlex.join([*up, DRILLS])}; {shlex.join([*up, '--wait', *waited_for])}"]
     return Commands(table, {"blue": "web-blue:8000", "green": "web-green:8000"})
 
 

@@ -123,7 +123,8 @@ class Switch:
         if old is not None:
             self._say(f"{old} serves; asking the proxy")
             self._expect(Serving(old))
-            was_well = self._is_well_outside(old)
+            # Whoever goes back has seen enough of what serves.
+            was_well = not back and self._is_well_outside(old)
         if self._commands.runs(new):
             self._say(f"Stopping {new}, which a former run has left")
             self._commands.run("stop", new, seconds=wait.stop)

@@ -30,8 +30,8 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from installing.files import read_env
-from installing.profiles import name_colour
+from installing.files import InstallError, read_env
+from installing.profiles import colour_of, name_colour
 
 from switching.commands import read_table
 from switching.compose import compose_files, compose_table
@@ -49,14 +49,16 @@ def main() -> int:
     given = _arguments()
     folder = StateFolder(given.state)
     try:
-        files = given.compose or compose_files(DEPLOY.parent, os.environ)
-        env = DEPLOY.parent / ".env"
-        commands = read_table(given.hooks) if given.hooks else compose_table(files, given.also, read_env(env))
+        env, said = given.env, read_env(given.env)
+        files = given.compose or compose_files(DEPLOY.parent, {**said, **os.environ})
+        commands = read_table(given.hooks) if given.hooks else compose_table(files, given.also, said)
         if given.status:
             now = folder.read()
             print(f"serves: {now.name if now else 'whichever is ready: nothing was switched yet'}")
             for colour in COLOURS:
                 print(f"{colour}: {'runs' if commands.runs(colour) else 'does not run'}")
+            if now and not given.hooks and env.exists() and colour_of(env) != now.first:
+                print(f"{env.name}: COMPOSE_PROFILES does not name {now.first}; deploy/bootstrap puts it right")
             return 0
         with folder.locked() as lock:
             commands.lock = lock
@@ -83,6 +85,7 @@ def _arguments() -> argparse.Namespace:
     what.add_argument("--back", action="store_true")
     what.add_argument("--status", action="store_true")
     parser.add_argument("--state", type=Path, default=DEPLOY / "state" / "caddy", help="SIGILO_STATE of the proxy")
+    parser.add_argument("--env", type=Path, default=DEPLOY.parent / ".env", help="compose's file, instead of .env")
     parser.add_argument(
         "--compose", action="append", type=Path, metavar="FILE",
         help="a compose file, and again for each more; by default those of COMPOSE_FILE in .env, else compose.prod.yml",
@@ -109,9 +112,13 @@ def _interrupt(number: int, _: FrameType | None) -> None:
 
 
 def _name_in(env: Path, colour: str) -> None:
-    """So that `docker compose up`, after `down` or on a day when something else changed, is about who serves."""
-    if name_colour(env, colour):
-        _say(f"{env.name}: COMPOSE_PROFILES names {colour}")
+    """So that `docker compose up`, after `down` or on a day when something else changed, is about who serves. Where
+    that can't be written it is said: who serves is settled all the same."""
+    try:
+        if name_colour(env, colour):
+            _say(f"{env.name}: COMPOSE_PROFILES names {colour}")
+    except (OSError, UnicodeError, InstallError) as error:
+        _say(f"{env}: {error}. Put {colour} into COMPOSE_PROFILES there by hand, or a later `up` starts the other one")
 
 
 def _say_nothing(_: str) -> None:

@@ -4,7 +4,6 @@ once."""
 from __future__ import annotations
 
 import math
-import ssl
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from embedded.errors import EmbeddedError, NotRunningError
 from embedded.installation import enter_running_installation
 from embedded.preflight.check import NotHereError
 from embedded.smoke import Outcome as Seen
-from embedded.smoke import Smoke
+from embedded.smoke import Smoke, trusting
 from models.connection import connect
 
 TIMEOUT_SECONDS = 15.0
@@ -34,7 +33,8 @@ TIMEOUT_SECONDS = 15.0
 @dataclass(frozen=True, slots=True)
 class Given:
     """What the operator brings. Paths are files; ``http_url``: the address without TLS, where it is not the usual one;
-    ``since``: when the release was switched."""
+    ``authority``: certificates in PEM that are trusted besides the public authorities'; ``since``: when the release was
+    switched."""
 
     host_report: Path | None = None
     load_result: Path | None = None
@@ -45,6 +45,7 @@ class Given:
     http_url: str = ""
     metrics_url: str = ""
     prometheus_url: str = ""
+    authority: str = ""
     since: datetime = field(default_factory=lambda: datetime.now(UTC) - timedelta(hours=1))
 
 
@@ -66,7 +67,7 @@ class Ground:
             self.is_elsewhere = isinstance(error, NotRunningError)
         self.url = (url or self._own_url()).rstrip("/")
         self.client = httpx.Client(
-            base_url=self.url, timeout=TIMEOUT_SECONDS, trust_env=False, verify=ssl.create_default_context(),
+            base_url=self.url, timeout=TIMEOUT_SECONDS, trust_env=False, verify=trusting(given.authority),
             headers={"User-Agent": f"{PRODUCT_NAME}-preflight/{PRODUCT_VERSION}", "Accept": "application/json"},
         )  # fmt: skip
 
@@ -94,7 +95,9 @@ class Ground:
     @cached_property
     def seen(self) -> dict[str, Seen]:
         """What ``sigilo smoke`` sees, by name."""
-        smoke = Smoke(self.url, email=self.given.email, password=self.given.password)
+        smoke = Smoke(
+            self.url, email=self.given.email, password=self.given.password, authority=self.given.authority
+        )
         return {outcome.name: outcome for outcome in smoke.run()}
 
     @contextmanager

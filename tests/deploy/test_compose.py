@@ -8,12 +8,13 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from integrations.broker import QUEUES
-from tests.deploy.composed import FILES, ROOT, Project, read
+from tests.deploy.composed import ADDRESS, FILES, ROOT, Project, read
 
 # Root, without one of root's capabilities, and why.
 AS_ROOT = {
@@ -129,6 +130,12 @@ def test_who_has_a_way_out_is_named(project: Project) -> None:
     for name in HOLDERS:
         assert all(networks[each]["internal"] is True for each in project.networks_of(name)), name
         assert "ports" not in project.services[name], name
+
+
+def test_the_clinics_own_name_leads_web_to_the_proxy(project: Project) -> None:
+    """deploy/switch lets each colour look at it as people do."""
+    site = urlsplit(ADDRESS).hostname
+    assert site is not None and project.called(site, "front") == {"caddy"}
 
 
 def test_only_web_and_the_proxy_are_believed_about_who_asks(project: Project) -> None:

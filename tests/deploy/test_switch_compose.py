@@ -8,6 +8,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +31,13 @@ case "$*" in
 */readyz) [ -e "$colour" ] ;;
 esac
 """
+# As deploy/switch does, which has the folder deploy for its own.
+DRILLS = "postgres-drills"
+NAME_COLOUR = (
+    sys.executable, "-c",
+    f"import sys; sys.path.insert(0, {str(ROOT / 'deploy')!r}); from pathlib import Path;"
+    " from installing.profiles import name_colour; name_colour(Path('.env'), 'green')",
+)  # fmt: skip
 Asked = list[list[str]]
 
 
@@ -44,7 +52,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def switch(folder: Path, *arguments: str, top: Path = ROOT, files: Sequence[Path] = (COMPOSE,)) -> Asked:
-    """What Docker was asked, without the words that every question begins with; ``files``: which it was asked with."""
+    """What Docker was asked, without the words that every question begins with; ``files``: which it was asked with.
+    Of this checkout's own .env nothing is known."""
+    if top == ROOT:
+        arguments = (*arguments, "--env", str(folder / "no.env"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
     done = subprocess.run(
         [top / "deploy" / "switch", "--state", folder / "state", "--watch-seconds", "0", *arguments],
@@ -61,7 +72,7 @@ def switch(folder: Path, *arguments: str, top: Path = ROOT, files: Sequence[Path
 
 def changes(asked: Asked) -> list[str]:
     """What was not only a question, in short."""
-    found = (f"{words[0]} {words[-1]}" for words in asked if words[0] not in ("ps", "exec"))
+    found = (f"{words[0]} {words[-1]}" for words in asked if words[0] not in ("ps", "exec") and DRILLS not in words)
     return list(dict.fromkeys(found))
 
 
@@ -130,6 +141,60 @@ def test_the_address_is_looked_at_by_each_colour_through_the_proxy(
     assert [words[-1] for words in asked if words[2:4] == ["caddy", "cat"]] == ([known] * 2 if known else [])
 
 
+def test_who_serves_is_settled_though_env_cannot_be_written(folder: Path, tmp_path: Path) -> None:
+    """The way on and the way back stay open, and it is said."""
+    clinic = copied(tmp_path)
+    (clinic / ".env").write_text("COMPOSE_PROFILES=blue,${MORE}\n")
+    files = (clinic / "compose.prod.yml",)
+    assert changes(switch(folder, top=clinic, files=files))[-1] == "up scheduler"
+    assert (clinic / ".env").read_text() == "COMPOSE_PROFILES=blue,${MORE}\n"
+    assert [path.name for path in (folder / "state").glob("[!.]*")] == ["green"]
+    (clinic / ".env").write_text("COMPOSE_PROFILES=blue\n")
+    said = subprocess.run(
+        [clinic / "deploy" / "switch", "--state", folder / "state", "--status"], capture_output=True, text=True,
+        check=True, env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"},
+    ).stdout  # fmt: skip
+    assert ".env: COMPOSE_PROFILES does not name green" in said
+    (folder / "asked").unlink()
+    # What a killed run did not come to say is said by the next one, before it does anything.
+    assert changes(switch(folder, "--back", top=clinic, files=files))[0] == "start web-blue"
+    assert (clinic / ".env").read_text() == "COMPOSE_PROFILES='blue'\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("A=1\nCOMPOSE_PROFILES=blue,ops # for Ana's tunnel\nB=2", "A=1\nB=2\nCOMPOSE_PROFILES='green,ops'\n"),
+        ("COMPOSE_PROFILES=blue # serves\n", "COMPOSE_PROFILES='green'\n"),
+        ("export COMPOSE_PROFILES=ops\nA=1\n", "A=1\nCOMPOSE_PROFILES='green,ops'\n"),
+        ("COMPOSE_PROFILES = \"ops, blue\" # x\r\nA=1\r\n", "A=1\nCOMPOSE_PROFILES='green,ops'\n"),
+        ("# COMPOSE_PROFILES=ai\n", "# COMPOSE_PROFILES=ai\nCOMPOSE_PROFILES='green'\n"),
+        ("COMPOSE_PROFILES=ai\nCOMPOSE_PROFILES='ops'\n", "COMPOSE_PROFILES='green,ops'\n"),
+        ("COMPOSE_PROFILES=\n", "COMPOSE_PROFILES='green'\n"),
+        ("", "COMPOSE_PROFILES='green'\n"),
+    ],
+)
+def test_a_line_of_env_is_read_as_compose_reads_it(tmp_path: Path, before: str, after: str) -> None:
+    env = tmp_path / "named.env"
+    env.write_bytes(before.encode())
+    env.chmod(0o640)
+    (tmp_path / ".env").symlink_to(env)
+    done = subprocess.run(NAME_COLOUR, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert env.read_bytes().decode() == after
+    assert env.stat().st_mode & 0o777 == 0o640 and (tmp_path / ".env").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "line", ["COMPOSE_PROFILES=blue,${MORE}", "COMPOSE_PROFILES='blue'more", 'COMPOSE_PROFILES="blue']
+)
+def test_a_line_that_cannot_be_kept_is_left_as_it_is(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(f"{line}\n")
+    done = subprocess.run(NAME_COLOUR, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "COMPOSE_PROFILES in .env is n" in done.stderr
+    assert (tmp_path / ".env").read_text() == f"{line}\n"
+
+
 def copied(tmp_path: Path) -> Path:
     clinic = tmp_path / "clinic"
     shutil.copytree(ROOT / "deploy", clinic / "deploy", ignore=shutil.ignore_patterns("state"))
@@ -149,7 +214,10 @@ def test_every_service_that_is_named_is_there(folder: Path) -> None:
             named = {words[-1]}
         assert named <= services, words
     workers = {name for name in services if name.startswith(("worker", "scheduler"))}
-    (follow,) = (words for words in switch(folder) if words[0] == "up" and "scheduler" in words)
+    asked = switch(folder)
+    (follow,) = (words for words in asked if words[0] == "up" and "scheduler" in words)
     assert "--wait" in follow, "until they are healthy"
-    followed = {*follow} & services
+    (drills,) = (words for words in asked if DRILLS in words)
+    assert asked.index(drills) < asked.index(follow) and "--wait" not in drills, "backups are made without it, too"
+    followed = {*follow, *drills} & services
     assert followed == workers | {"postgres-drills"}, "all that belongs to the release follows"

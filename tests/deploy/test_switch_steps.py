@@ -209,9 +209,10 @@ def test_the_address_has_to_be_as_well_as_it_was(files: Files) -> None:
     code, said = files.switch()
     assert (code, files.serves, files.running) == (0, "green", {"green"}), said
     assert said.count("FAIL TLS") == 1 and "not judged by it" in said
-    files.put(outside="true")
-    assert files.switch()[0] == 0
+    files.put(outside="echo {colour} >> asked")
+    assert files.switch("--back")[0] == 0
     assert (files.serves, files.running) == ("blue", {"blue"})
+    assert not (files.folder / "asked").exists(), "whoever goes back has seen enough"
 
 
 def test_workers_follow_and_their_failure_takes_nobody_off(files: Files) -> None:

@@ -31,8 +31,10 @@ PASSWORD = "lampião quieto verde sertão"
 @pytest.fixture(scope="module")
 def web(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """Of production, but for its secrets: no worker and no scheduler runs."""
-    plenty = {"TRUSTED_PROXIES": "127.0.0.1", "RATE_LIMIT_ANONYMOUS": "1000000/minute"}
-    with live_server(settings, tmp_path_factory.mktemp("smoke"), workers=1, **plenty) as server:
+    folder, plenty = tmp_path_factory.mktemp("smoke"), "1000000/minute"
+    with live_server(
+        settings, folder, workers=1, TRUSTED_PROXIES="127.0.0.1", RATE_LIMIT_ANONYMOUS=plenty
+    ) as server:
         yield server
 
 

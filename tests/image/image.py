@@ -9,19 +9,28 @@ import os
 import stat
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import pytest
 
-from config import PRODUCT_VERSION
+from config import PRODUCT_VERSION, Principal, load_settings
 from embedded.postgres import package_folder
 from embedded.process import spawn, stop, wait_until
 from embedded.redis import PACKAGE as REDIS
+from models import Role
+from models.engine import Databases
+from services.password import hash_password
 from tests.cluster import Server, programs_here, server_folders
+from tests.deploy.load import Load
+from tests.deploy.proxy import Proxy
+from tests.factories.cast import PLENTY, Person, join_team, make_patient, make_person
 from tests.image.container import Container, Image
 from tests.image.secret_search import secrets_in
 from tests.installation import free_port
@@ -31,6 +40,11 @@ DEPLOY = TOP / "deploy" / "image"
 UID = GID = 1001
 SECRETS = ("secret_key", "field_key", "audit_signing_key")
 STARTS_SECONDS = 90.0
+GENTLE_SECONDS = 30.0  # SIGTERM to the end, at most
+PASSWORD = "lampião quieto verde sertão"
+EVENTS_OF_RECORDS = """
+    SELECT count(DISTINCT entity_id), count(*) FROM audit_outbox WHERE action = 'medical_record.create'
+"""
 SIZE_MAX_MB = 500
 # What makes programs, fetches them or changes who one is has no place in it.
 UNWANTED = ("gcc", "cc", "make", "pip", "pip3", "curl", "wget", "git", "ssh")
@@ -196,3 +210,63 @@ def test_worker_and_scheduler_do_their_work(
     finally:
         ends = [each.stop() for each in running]
     assert ends == [0, 0]
+
+
+def test_sigterm_under_load_fails_no_request(
+    image: Image, database: Server, environment: dict[str, str], state: Path, log: IO[str], tmp_path: Path
+) -> None:
+    """Two containers behind the proxy, people at work, and the one whom requests come to first is told to end: it
+    answers what it was asked, ends within half a minute, and nobody notices."""
+    database.start()
+    ports = {colour: free_port() for colour in ("blue", "green")}
+    (tmp_path / "proxy").mkdir()
+    proxy = Proxy(tmp_path / "proxy", ports)
+    (proxy.state / "blue-then-green").touch()
+    variables = environment | {
+        "PUBLIC_URL": proxy.url, "TRUSTED_PROXIES": "127.0.0.1",
+        **{f"RATE_LIMIT_{kind}": PLENTY for kind in ("DEFAULT", "PAGES", "LIVE", "ANONYMOUS", "LOGIN")},
+    }  # fmt: skip
+    containers: list[Container] = []
+    try:
+        for port in ports.values():
+            given = variables | {"PORT": str(port)}
+            containers.append(image.run("web", "--host", "127.0.0.1", state=state, environment=given, log=log))
+            until_ready(str(port), containers[-1])
+        proxy.start()
+        with people_of(database, environment, state) as (doctor, patient_id):
+            load = Load(proxy.https, proxy.trust(), doctor.token, str(patient_id), doctor.email, PASSWORD)
+            with load:
+                assert wait_until(lambda: load.counts["sign_in_and_out"] > 1, 30), load.failures
+                before = load.counts.copy()
+                began = time.monotonic()
+                assert containers.pop(0).stop() == 0
+                ended_after = time.monotonic() - began
+                assert wait_until(lambda: all(load.counts[each] > before[each] + 1 for each in before), 30)
+            assert load.failures == []
+            with database.connect() as connection:
+                rows = connection.execute("SELECT count(*) FROM medical_records").fetchone()
+                events = connection.execute(EVENTS_OF_RECORDS).fetchone()
+        assert rows == (len(load.written),) and events == (len(load.written),) * 2, "each that was answered for, once"
+        assert ended_after < GENTLE_SECONDS
+        sys.stdout.write(f"ended after {ended_after:.1f} s; none failed of {dict(load.counts)}\n")
+    finally:
+        proxy.stop()
+        for container in containers:
+            container.stop()
+
+
+@contextmanager
+def people_of(database: Server, environment: dict[str, str], state: Path) -> Iterator[tuple[Person, uuid.UUID]]:
+    """A doctor who signs in and has a token, and a patient of theirs, by the image's own keys."""
+    settings = load_settings(
+        database_url=database.url("postgres"), redis_url=environment["REDIS_URL"], sigilo_home=state,
+        **{name: (state / "secrets" / name).read_text() for name in SECRETS},
+    )  # fmt: skip
+    databases = Databases({each: settings.url_for(each) for each in Principal}, pool_size=2)
+    try:
+        doctor = make_person(databases, Role.DOCTOR, "Ana Moura", password_hash=hash_password(PASSWORD))
+        patient_id = make_patient(databases, settings)
+        join_team(databases, patient_id, doctor.id)
+        yield doctor, patient_id
+    finally:
+        databases.dispose()

@@ -90,7 +90,6 @@ class BusyHour:
         self._browsers = {role: Browser(clinic.url, **logins[role]) for role in PAGES}
         assert {browser.sign_in() for browser in self._browsers.values()} == {303}
         self._forgetful = Browser(clinic.url, **logins["nurse"])
-        self._visitor = httpx.Client(base_url=clinic.proxy.url, verify=clinic.proxy.trust(), timeout=30)
 
     def act(self) -> None:
         """Once through everything."""
@@ -118,7 +117,9 @@ class BusyHour:
         return patient, record
 
     def _look(self, record: str) -> None:
-        self._visitor.get("/login").raise_for_status()
+        proxy = self._clinic.proxy
+        with httpx.Client(base_url=proxy.url, verify=proxy.trust(), trust_env=False, timeout=30) as visitor:
+            visitor.get("/login").raise_for_status()
         for role, paths in PAGES.items():
             for path in paths:
                 self._browsers[role].get(path)

@@ -141,8 +141,17 @@ def _configuration(targets: Mapping[str, Sequence[str]], public: str) -> dict[st
         {
             "job_name": "blackbox",
             "metrics_path": "/probe",
-            "params": {"module": ["readyz"], "target": [public]},
-            "static_configs": [{"targets": list(targets["blackbox"]), "labels": {"instance": public}}],
+            "params": {"module": ["readyz"]},
+            # The second as deploy/bootstrap labels one whose certificate is from the proxy's own authority.
+            "static_configs": [
+                {"targets": [f"{public}/readyz"]},
+                {"targets": [f"{public}/livez"], "labels": {"renewed": "hourly"}},
+            ],
+            "relabel_configs": [
+                {"source_labels": ["__address__"], "target_label": "__param_target"},
+                {"source_labels": ["__param_target"], "target_label": "instance"},
+                {"target_label": "__address__", "replacement": targets["blackbox"][0]},
+            ],
         }
     )
     times = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}

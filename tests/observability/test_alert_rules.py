@@ -7,6 +7,7 @@ alert's time is over it is pending, then it fires with exactly these labels.
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import re
 import subprocess
@@ -80,7 +81,7 @@ def recorded(rule: Mapping[str, Any]) -> str:
 
 
 def written_for(alert: Mapping[str, Any], case: Case) -> Iterator[dict[str, Any]]:
-    """promtool's tests: one that fires and one for each series that must not."""
+    """promtool's tests: one for each way in which it fires and one for each series that must not."""
     name, wait = alert["alert"], minutes(alert.get("for", "0m"))
     fires = case.since + math.ceil(wait / case.step) * case.step
     moments: list[tuple[int, list[str]]] = []
@@ -103,6 +104,8 @@ def written_for(alert: Mapping[str, Any], case: Case) -> Iterator[dict[str, Any]
             for at, states in moments
         ],
     }
+    for other in case.also:
+        yield from written_for(alert, other)
     end = case.until or fires + 20 * case.step
     for number, series in enumerate(case.quiet):
         yield {
@@ -146,6 +149,24 @@ def test_the_configuration_is_what_prometheus_takes(tmp_path: Path) -> None:
     assert f"{len(rule_files())} rule files found" in checked.stdout
     ran = promtool("check", "rules", "--lint=all", "--lint-fatal", *rule_files())
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_each_address_is_asked_by_the_module_that_its_certificate_needs(tmp_path: Path) -> None:
+    """As Debian's older Prometheus understands it, too, which compose's is held to."""
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "public.yml").write_text(
+        "- targets: [https://known/readyz]\n"
+        "- targets: [https://own/readyz]\n  labels: {__param_module: readyz_own_authority, renewed: hourly}\n"
+    )
+    given = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+    [job] = (each for each in given["scrape_configs"] if each["job_name"] == "blackbox")
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
+    found = promtool("check", "service-discovery", "--timeout=3s", tmp_path / "prometheus.yml", "blackbox")
+    labels = [each["labels"] for each in json.loads(found.stdout)]
+    assert {each["instance"]: each["__param_module"] for each in labels} == {
+        "https://known/readyz": "readyz", "https://own/readyz": "readyz_own_authority",
+    }  # fmt: skip
+    assert {each["__address__"] for each in labels} == {"blackbox-exporter:9115"}
 
 
 def test_blackbox_takes_its_configuration() -> None:

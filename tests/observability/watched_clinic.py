@@ -92,7 +92,7 @@ def watched_clinic(folder: Path, programs: Programs) -> Iterator[WatchedClinic]:
             "cadvisor": [stack.enter_context(fake_cadvisor())],
             "caddy": [proxy.inside.removeprefix("http://")],
         }
-        watching = stack.enter_context(prometheus(folder, targets, public=f"{proxy.url}/readyz"))
+        watching = stack.enter_context(prometheus(folder, targets, public=proxy.url))
         assert wait_until(lambda: not watching.targets_away(), WATCHED_SECONDS), watching.targets_away()
         yield WatchedClinic(installation, url, watching, proxy, model)
 

@@ -9,6 +9,7 @@ from observability.grafana.panels import YES_IS_GOOD, Query, Words, above, bars,
 from observability.grafana.runbooks import Runbook
 
 PROBE = 'job="blackbox"'
+LASTING, HOURLY = f'{PROBE}, renewed!="hourly"', f'{PROBE}, renewed="hourly"'
 
 STANDING = (
     figure(
@@ -25,9 +26,9 @@ STANDING = (
     ),
     figure(
         "First certificate ends in",
-        Query(f"min(probe_ssl_earliest_cert_expiry{{{PROBE}}} - time())"),
+        Query(f"min(probe_ssl_earliest_cert_expiry{{{LASTING}}} - time())"),
         words=Words(
-            "Until the first certificate ends. Browsers then refuse the clinic's address.",
+            "Until the first certificate ends, of those that live for weeks. Then browsers refuse the address.",
             "More than 20 days: it is renewed by itself at 30.",
             Runbook.HOST,
         ),
@@ -51,7 +52,7 @@ STANDING = (
 ADDRESSES = (
     bars(
         "Certificates end in",
-        Query(f"sort(probe_ssl_earliest_cert_expiry{{{PROBE}}} - time())", "{{instance}}"),
+        Query(f"sort(probe_ssl_earliest_cert_expiry{{{LASTING}}} - time())", "{{instance}}"),
         words=Words(
             "Until the certificate of each address ends.",
             "More than 20 days.",
@@ -59,6 +60,18 @@ ADDRESSES = (
         ),
         unit="s",
         levels=below(1_728_000, 604_800),
+    ),
+    bars(
+        "Certificates of the proxy's own end in",
+        Query(f"sort(probe_ssl_earliest_cert_expiry{{{HOURLY}}} - time())", "{{instance}}"),
+        words=Words(
+            "The same of addresses whose certificates the proxy makes by itself (SIGILO_TLS is internal), for half a"
+            " day. No data: there are none.",
+            "Between four and twelve hours.",
+            Runbook.HOST,
+        ),
+        unit="s",
+        levels=below(12_600, 7_200),
     ),
     listing(
         "Encryption",
@@ -69,6 +82,7 @@ ADDRESSES = (
             "TLS 1.3. Less than 1.2 is refused by the proxy.",
             Runbook.HOST,
         ),
+        width=8,
     ),
     trend(
         "Answers",
@@ -76,6 +90,7 @@ ADDRESSES = (
         words=Words("Whether each address answers as it should.", "1 all the time.", Runbook.HOST),
         levels=above(1),
         highest=1,
+        width=8,
     ),
     trend(
         "Where the time goes",
@@ -87,6 +102,7 @@ ADDRESSES = (
         ),
         unit="s",
         stacked=True,
+        width=8,
     ),
 )
 

@@ -122,7 +122,7 @@ KEPT = (
     ),
     figure(
         "Certificate ends in",
-        Query('min(probe_ssl_earliest_cert_expiry{job="blackbox"} - time())'),
+        Query('min(probe_ssl_earliest_cert_expiry{job="blackbox", renewed!="hourly"} - time())'),
         words=Words(
             "Until the first certificate of the clinic's address ends.",
             "More than 20 days: it is renewed by itself at 30.",

@@ -19,7 +19,7 @@ class Case:
     """``fires`` makes what the alert looks for true from minute ``since`` on: then the alert is pending, and fires when
     it has been so for as long as it says and not a step sooner, with ``labels`` beside severity and family. Each of
     ``quiet`` comes near and must not make it fire in as many minutes and twenty steps, or until minute ``until``.
-    ``step``: minutes from one sample to the next."""
+    ``step``: minutes from one sample to the next. ``also``: other ways in which it fires."""
 
     fires: Series
     since: int
@@ -27,3 +27,4 @@ class Case:
     labels: Mapping[str, str] = field(default_factory=dict)
     step: int = 1
     until: int = 0
+    also: tuple[Case, ...] = ()

@@ -103,5 +103,6 @@ CASES = {
         since=1,
         labels=CLINIC,
         quiet=({CERTIFICATE: f"{6 * 86400}x90"}, {HOURLY: f"{6 * 3600}x90"}),
+        also=(Case(fires={HOURLY: f"{2 * 3600}x90"}, since=0, labels={**CLINIC, "renewed": "hourly"}, quiet=()),),
     ),
 }
