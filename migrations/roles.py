@@ -69,7 +69,17 @@ def ensure_database(connection: psycopg.Connection[Any], name: str) -> None:
 
 
 def ensure_ownership(connection: psycopg.Connection[Any]) -> None:
-    """Give the connected database's schema to the migrator and take it from everybody else."""
+    """Give the connected database's schema to the migrator and take it from everybody else.
+
+    ``connection`` is in autocommit. Two that start at once take turns: PostgreSQL lets neither change what the other is
+    changing ("tuple concurrently updated").
+    """
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLES,))
+        _give_schema(connection)
+
+
+def _give_schema(connection: psycopg.Connection[Any]) -> None:
     connection.execute(sql.SQL("ALTER SCHEMA public OWNER TO {}").format(sql.Identifier(MIGRATOR)))
     connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
     database = connection.info.dbname

@@ -11,7 +11,11 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -26,8 +30,10 @@ from models.engine import Databases
 from tests.deploy.clinic import Clinic, clinic_at
 from tests.deploy.hooks import pid_of
 from tests.deploy.load import Load
-from tests.deploy.proxy import CONFIG, caddy
+from tests.deploy.proxy import CONFIG, Proxy, caddy
 from tests.factories.cast import Cast
+from tests.http_server import serving
+from tests.installation import free_port
 from web.headers import HSTS_SECONDS, STRICT
 from web.static_files import static_url
 
@@ -194,9 +200,57 @@ def test_when_it_is_not_ready_it_says_itself_what_is_the_matter(clinic: Clinic, 
     draining.unlink()
 
 
+@pytest.mark.parametrize("state", ["blue-then-green", "green-then-blue"])
+def test_of_two_of_which_neither_is_ready_the_one_that_is_there_answers(state: str, tmp_path: Path) -> None:
+    """The first has ended, and the second has a moment in which it is not ready: what is written is taken anyway."""
+    first, second = state.split("-then-")
+    with serving(Unready(("127.0.0.1", 0), _Unready), threading.Event()) as server:
+        proxy = Proxy(tmp_path, {first: free_port(), second: server.server_address[1]})
+        (proxy.state / state).touch()
+        proxy.start()
+        try:
+            with httpx.Client(base_url=proxy.url, verify=proxy.trust(), trust_env=False) as client:
+                assert wait_until(lambda: server.asked.count("/readyz") > 1, 10), "the proxy knows that it is not ready"
+                # Without a body, which Debian's Caddy can't send a second time (ADR 31); production's can.
+                answers = [client.post("/api/visits/1/call") for _ in range(5)]
+            assert [answer.status_code for answer in answers] == [201] * 5
+            assert server.asked.count("/api/visits/1/call") == 5, "each reached it once"
+        finally:
+            proxy.stop()
+
+
+class Unready(ThreadingHTTPServer):
+    """Takes what is written, and says that it is not ready."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.asked: list[str] = []
+
+
+class _Unready(BaseHTTPRequestHandler):
+    server: Unready
+
+    def do_GET(self) -> None:
+        self._answer(503)
+
+    def do_POST(self) -> None:
+        self._answer(201)
+
+    def _answer(self, status: int) -> None:
+        self.server.asked.append(self.path)
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
 def test_when_nobody_is_there_the_proxy_says_so_in_the_same_manner(clinic: Clinic, outside: httpx.Client) -> None:
     """The last of this clinic."""
-    os.killpg(pid_of(clinic.folder, "green"), signal.SIGKILL)
+    pid = pid_of(clinic.folder, "green")
+    assert pid, "or it would be this process's own group"
+    os.killpg(pid, signal.SIGKILL)
     assert wait_until(lambda: outside.get("/livez").status_code == 502, 10)
     page, problem = outside.get("/patients"), outside.get("/api/me")
     assert (page.status_code, "Sigilo não responde" in page.text) == (502, True)

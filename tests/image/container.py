@@ -82,6 +82,11 @@ class Container:
         self._process = process
 
     @property
+    def has_ended(self) -> bool:
+        """It has no members before its first process is there, either."""
+        return self._process.poll() is not None
+
+    @property
     def members(self) -> list[psutil.Process]:
         found: list[psutil.Process] = psutil.Process(self._process.pid).children(recursive=True)
         return found

@@ -125,8 +125,8 @@ def answer(port: str, path: str) -> int:
 
 
 def until_ready(port: str, container: Container) -> None:
-    assert wait_until(lambda: answer(port, "/readyz") == 200 or not container.members, STARTS_SECONDS)
-    assert container.members, "it ended by itself"
+    assert wait_until(lambda: answer(port, "/readyz") == 200 or container.has_ended, STARTS_SECONDS)
+    assert not container.has_ended, "it ended by itself"
 
 
 def test_its_dockerfile_is_clean() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -34,6 +35,20 @@ def test_what_is_planted_is_found(tmp_path: Path, place: str, text: str, what: s
     path.parent.mkdir(parents=True)
     path.write_text(text)
     assert secrets_in(tmp_path) == [f"{place}: {what}"]
+
+
+def test_what_a_package_brought_is_no_secret_and_what_was_changed_in_it_may_be(tmp_path: Path) -> None:
+    """A library that tries itself with a key; dpkg knows the file's sum."""
+    private, _ = make_certificate()
+    library, sums = tmp_path / "usr/lib/libx.so.1", tmp_path / "var/lib/dpkg/info/libx1:amd64.md5sums"
+    for path in (library, sums):
+        path.parent.mkdir(parents=True)
+    library.write_text(private)
+    digest = hashlib.md5(library.read_bytes(), usedforsecurity=False).hexdigest()
+    sums.write_text(f"{digest}  usr/lib/libx.so.1\n")
+    assert secrets_in(tmp_path) == []
+    library.write_text(make_certificate()[0])
+    assert secrets_in(tmp_path) == ["usr/lib/libx.so.1: a private key"]
 
 
 def test_what_our_image_is_made_of_has_none(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 import models
 from config import Principal, Settings
+from migrations.roles import ensure_ownership
 from migrations.run import alembic_config, current, downgrade, head, upgrade
 from models.engine import Databases, make_engine
 from models.import_job import PART_BYTES
@@ -162,6 +165,26 @@ def test_two_processes_that_start_at_once_migrate_one_after_the_other(server: Da
         with first.connect() as connection:
             assert current(connection) == head()
         first.dispose()
+    finally:
+        server.drop(name)
+
+
+def test_processes_that_start_at_once_give_the_database_to_its_roles_one_after_the_other(
+    server: DatabaseServer, template: str
+) -> None:
+    """Two web servers of one release do at their start, each with a login that may."""
+    name = server.create(template=template)
+    barrier = threading.Barrier(4)
+
+    def give(_: int) -> None:
+        with psycopg.connect(server.superuser_url(name), autocommit=True) as connection:
+            for _ in range(25):
+                barrier.wait(timeout=30)
+                ensure_ownership(connection)
+
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(give, range(4)))
     finally:
         server.drop(name)
 
