@@ -25,6 +25,13 @@ def test_every_row_of_the_analysis_and_of_the_map_is_there() -> None:
     assert set(ROWS) - claimed == set(), "rows that nothing is said of"
 
 
+def test_no_row_is_without_evidence() -> None:
+    """What is open of a row is said beside what is shown of it, and is not all there is. Of costs it is a document."""
+    results = read_results()
+    shown = {row for claim in CLAIMS if not why_open(claim, results) for row in claim.rows}
+    assert set(ROWS) - shown == set()
+
+
 def test_a_claim_is_shown_or_open_and_said_once() -> None:
     for claim in CLAIMS:
         shown = bool(claim.evidence or claim.documents)
