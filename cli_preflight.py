@@ -74,7 +74,7 @@ def preflight(
     given = Given(
         host_report=host_report, load_result=load_result, log=log, mail_to=mail_to, http_url=http_url,
         metrics_url=metrics_url, prometheus_url=prometheus, email=login["email"], password=login["password"],
-        since=switched, authority="" if authority is None else authority.read(),
+        since=switched, authority="" if authority is None else authority.read() or "none",
     )  # fmt: skip
     try:
         ground = Ground(url, os.environ, given)

@@ -31,7 +31,7 @@ def smoke(
         raise click.UsageError("URL begins with https://, or http:// on this machine")
     given = {
         "version": expect,
-        "authority": authority.read() if authority is not None else "",
+        "authority": (authority.read() or "none") if authority is not None else "",
         "token": token_file.read().strip() if token_file is not None else "",
     }
     if credentials is not None:

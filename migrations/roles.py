@@ -10,6 +10,7 @@ found as that role, which may do nothing else and has no password (``deploy/post
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -30,7 +31,7 @@ def ensure_roles(connection: psycopg.Connection[Any], passwords: dict[str, str] 
     """
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLES,))
-        present = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
+        present = dict(connection.execute("SELECT rolname, rolcreatedb FROM pg_roles").fetchall())
         row = connection.execute(
             "SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user"
         ).fetchone()
@@ -51,7 +52,7 @@ def ensure_roles(connection: psycopg.Connection[Any], passwords: dict[str, str] 
         if ARCHIVE not in present:
             # Nobody becomes it; the account that owns the data logs in as it, over the socket.
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT").format(sql.Identifier(ARCHIVE)))
-        if is_superuser:
+        if is_superuser and not present.get(MIGRATOR):
             # For the scratch database of each restore drill. Elsewhere an administrator grants it, or
             # DRILL_DATABASE_URL names another server.
             connection.execute(sql.SQL("ALTER ROLE {} CREATEDB").format(sql.Identifier(MIGRATOR)))
@@ -61,11 +62,13 @@ def ensure_database(connection: psycopg.Connection[Any], name: str) -> None:
     """Make the database ``name``, owned by the migrator, in UTF-8, unless it is there."""
     found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
     if found is None:
-        connection.execute(
-            sql.SQL(
-                "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
-            ).format(sql.Identifier(name), sql.Identifier(MIGRATOR))
-        )
+        # Another one that starts may have made it just now.
+        with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+            connection.execute(
+                sql.SQL(
+                    "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
+                ).format(sql.Identifier(name), sql.Identifier(MIGRATOR))
+            )
 
 
 def ensure_ownership(connection: psycopg.Connection[Any]) -> None:

@@ -31,9 +31,9 @@ from installing.answers import (
     is_inner,
     own_group,
 )
-from installing.files import InstallError, create, read_env, replace
+from installing.files import InstallError, create, read_env, rewrite_env
 from installing.keys import age_identity, holds
-from installing.profiles import colour_of, name_colour
+from installing.profiles import colour_of, name_colour, profiles_of
 from installing.secret_files import Secrets
 
 TOP = Path(__file__).resolve().parent.parent.parent
@@ -60,6 +60,8 @@ def main() -> None:
         Bootstrap(given).run()
     except InstallError as error:
         sys.exit(f"deploy/bootstrap: {error}")
+    except UnicodeError as error:
+        sys.exit(f"deploy/bootstrap: {given.env} is no UTF-8: {error}")
     except OSError as error:
         sys.exit(f"deploy/bootstrap: {error.filename or 'the system'}: {error.strerror}: nothing was written over")
     except KeyboardInterrupt:
@@ -84,6 +86,8 @@ class Bootstrap:
         """Raises InstallError, and OSError from the file system."""
         self._refuse_half()
         self._secrets.refuse_lost()
+        profiles_of(self._env)
+        serves = self._serves()
         public_url = checked_address(
             self._known.get("PUBLIC_URL")
             or self._given.public_url
@@ -107,7 +111,8 @@ class Bootstrap:
             "SIGILO_TLS": tls, "ALERTS_TO": alerts_to,
             "BACKUP_AGE_RECIPIENT": recipient, "SECRETS_GROUP": str(own_group()), "DOCKER_GROUP": docker_group(),
         })  # fmt: skip
-        self._name_colour()
+        if name_colour(self._env, serves) and self._env.name not in self._made:
+            self._made.append(self._env.name)
         self._say()
 
     def _refuse_half(self) -> None:
@@ -163,7 +168,7 @@ class Bootstrap:
         path = self._state / "prometheus" / "public.yml"
         wanted, former = (public_targets(public_url, is_internal=each) for each in (is_internal, not is_internal))
         if path.exists() and path.read_text() == former:
-            replace(path, wanted, 0o644)
+            path.write_text(wanted)  # the same file, which a running Prometheus is given by itself and reads again
             self._made.append("prometheus/public.yml")
         self._file("prometheus/public.yml", wanted)
 
@@ -175,19 +180,17 @@ class Bootstrap:
         text = "# For docker compose. No secret stands here: see deploy/bootstrap --help.\n"
         if self._env.exists():
             text = self._env.read_text().rstrip("\n") + "\n"
-        replace(self._env, text + "".join(f"{name}='{value}'\n" for name, value in missing.items()), 0o644)
+        rewrite_env(self._env, text + "".join(f"{name}='{value}'\n" for name, value in missing.items()))
         self._made.append(self._env.name)
 
-    def _name_colour(self) -> None:
-        """Which colour `docker compose up` starts: the one that people are sent to, whatever .env says, which may be of
-        before a switch; where nothing was switched yet, the one that it names, else blue."""
+    def _serves(self) -> str:
+        """Which colour `docker compose up` is to start: the one that people are sent to, whatever .env says, which may
+        be of before a switch; where nothing was switched yet, the one that it names, else blue."""
         try:
             now = StateFolder(self._state / "caddy").read()
         except SwitchError as error:
             raise InstallError(str(error)) from None
-        serves = now.first if now else colour_of(self._env) or COLOURS[0]
-        if name_colour(self._env, serves) and self._env.name not in self._made:
-            self._made.append(self._env.name)
+        return now.first if now else colour_of(self._env) or COLOURS[0]
 
     def _say(self) -> None:
         print(f"Made: {', '.join(self._made)}." if self._made else "Everything is there; nothing was changed.")

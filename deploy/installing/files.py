@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -35,9 +37,33 @@ def _part(path: Path, text: str, mode: int) -> Path:
     return part
 
 
+def env_line(name: str) -> re.Pattern[str]:
+    """A line of ``.env`` that says ``name`` (a pattern), as compose reads it: the value is in quotes, or goes up to a
+    comment."""
+    return re.compile(
+        rf"""^[ \t]*(?:export[ \t]+)?(?P<name>{name})[ \t]*=[ \t]*(?:'(?P<single>[^'\n]*)'|"(?P<double>[^"\n]*)"|"""
+        r"""(?P<bare>[^'"\s#][^\n]*?)?)(?:[ \t]+\#[^\n]*)?[ \t\r]*(?:\n|\Z)""",
+        re.MULTILINE,
+    )
+
+
+def env_value(line: re.Match[str]) -> str:
+    return line["single"] or line["double"] or line["bare"] or ""
+
+
 def read_env(path: Path) -> dict[str, str]:
-    """What compose's ``.env`` says."""
+    """What compose's ``.env`` says, by name; of two lines the last."""
     if not path.exists():
         return {}
-    lines = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line and line[0] != "#")
-    return {name.strip(): value.strip().strip("'\"") for name, value in lines}
+    return {line["name"]: env_value(line) for line in env_line(r"\w+").finditer(path.read_text(encoding="utf-8"))}
+
+
+def rewrite_env(path: Path, text: str) -> None:
+    """All of it or nothing, in the place of what is there, and where a link leads to; who may read it stays."""
+    path = path.resolve()
+    before = path.stat() if path.exists() else None
+    replace(path, text, 0o644 if before is None else before.st_mode & 0o777)
+    if before is not None:
+        for owner, group in ((-1, before.st_gid), (before.st_uid, -1)):
+            with suppress(PermissionError):  # whoever runs this need not be root
+                os.chown(path, owner, group)

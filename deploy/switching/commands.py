@@ -12,6 +12,7 @@ A table of commands, each a list of words with {colour} in them:
   upstreams print what Caddy's own API answers at /reverse_proxy/upstreams
   beside    exit 0 when the release that serves can go on on the new release's schema; may be missing
   prepare   bring the schema up to date, where start does not; may be missing
+  drills    bring up to date what the release can do without, before what follows; may be missing
   follow    bring what else belongs to the release up to date (workers, scheduler); may be missing
 and, as "addresses", how the proxy knows each colour.
 """

@@ -22,9 +22,13 @@ def compose_files(top: Path, said: Mapping[str, str]) -> list[Path]:
     return [top / name for name in names if name] or [top / "compose.prod.yml"]
 
 
-def compose_table(files: Sequence[Path], also: Sequence[str], env: Mapping[str, str]) -> Commands:
-    """``also``: the services besides the web that belong to the release; ``env``: what .env says."""
+def compose_table(
+    files: Sequence[Path], also: Sequence[str], env: Mapping[str, str], env_file: Path | None = None
+) -> Commands:
+    """``also``: the services besides the web that belong to the release; ``env``: what .env says, or ``env_file`` in
+    its place."""
     named = [word for file in files for word in ("--file", str(file))]
+    named += ["--env-file", str(env_file)] if env_file is not None else []
     compose = ["docker", "compose", *named, "--profile", "blue", "--profile", "green"]
     inside = [*compose, "exec", "-T"]
     table = {
@@ -41,14 +45,13 @@ def compose_table(files: Sequence[Path], also: Sequence[str], env: Mapping[str, 
     }
     if env.get("PUBLIC_URL"):
         table["outside"] = _outside(inside, env)
-    if also:
-        up = [*compose, "up", "--detach", "--no-deps"]
-        # Until they are healthy: what starts and ends again at once is no worker. Without the drills' server backups
-        # are made all the same.
-        waited_for = [name for name in also if name != DRILLS]
+    up = [*compose, "up", "--detach", "--no-deps"]
+    waited_for = [name for name in also if name != DRILLS]
+    if DRILLS in also:
+        table["drills"] = [*up, DRILLS]
+    if waited_for:
+        # Until they are healthy: what starts and ends again at once is no worker.
         table["follow"] = [*up, "--wait", *waited_for]
-        if DRILLS in also:
-            table["follow"] = ["sh", "-c", f"{shlex.join([*up, DRILLS])}; {shlex.join([*up, '--wait', *waited_for])}"]
     return Commands(table, {"blue": "web-blue:8000", "green": "web-green:8000"})
 
 

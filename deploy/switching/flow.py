@@ -67,10 +67,20 @@ class Switch:
         old = None if now is None else now.first
         new = COLOURS[0] if old is None else other(old)
         self._change(old, new, back)
-        if not back and self._commands.has("follow"):
+        if not back:
+            self._follow()
+        self._say(f"{new} serves.")
+
+    def _follow(self) -> None:
+        if self._commands.has("drills"):
+            self._say("Bringing the drills' server to the same release")
+            try:
+                self._commands.run("drills", seconds=self._patience.start)
+            except SwitchError as error:
+                self._say(f"Backups are made all the same, and restored nowhere: {error}")
+        if self._commands.has("follow"):
             self._say("Bringing workers and scheduler to the same release")
             self._commands.run("follow", seconds=self._patience.follow)
-        self._say(f"{new} serves.")
 
     def _first_state(self, back: bool) -> Serving | None:
         """Without a file: whichever colour runs serves already, for the proxy asks both."""

@@ -12,8 +12,8 @@ Without Docker: --hooks FILE, a JSON table of commands ({colour} stands for blue
   {"addresses": {"blue": "127.0.0.1:8001", "green": "127.0.0.1:8002"},
    "start": ["systemctl", "restart", "sigilo-web@{colour}"], "stop": ["systemctl", "stop", "sigilo-web@{colour}"], …}
 with start, resume, stop, runs, ready, smoke, serving, upstreams and, where there is something to do, outside, beside,
-prepare and follow; deploy/switching/commands.py says what each does. A command that leaves a process behind closes its
-output.
+prepare, drills and follow; deploy/switching/commands.py says what each does. A command that leaves a process behind
+closes its output.
 
 What it takes for granted: both colours and the proxy run, sessions and drafts are in the database, migrations expand
 before they contract (docs/adr/0031-two-colours.md).
@@ -39,6 +39,7 @@ from switching.flow import NotSwitched, Patience, Switch
 from switching.serving import COLOURS, StateFolder, SwitchError
 
 DEPLOY = Path(__file__).resolve().parent.parent
+ENV = DEPLOY.parent / ".env"
 # Drills' server before who drills there: a release may be the first that has it.
 ALSO = (
     "postgres-drills", "worker", "worker-backups", "worker-audit", "worker-prompt", "worker-inference", "scheduler",
@@ -50,8 +51,9 @@ def main() -> int:
     folder = StateFolder(given.state)
     try:
         env, said = given.env, read_env(given.env)
+        own = env if env != ENV and env.exists() else None
         files = given.compose or compose_files(DEPLOY.parent, {**said, **os.environ})
-        commands = read_table(given.hooks) if given.hooks else compose_table(files, given.also, said)
+        commands = read_table(given.hooks) if given.hooks else compose_table(files, given.also, said, own)
         if given.status:
             now = folder.read()
             print(f"serves: {now.name if now else 'whichever is ready: nothing was switched yet'}")
@@ -85,7 +87,7 @@ def _arguments() -> argparse.Namespace:
     what.add_argument("--back", action="store_true")
     what.add_argument("--status", action="store_true")
     parser.add_argument("--state", type=Path, default=DEPLOY / "state" / "caddy", help="SIGILO_STATE of the proxy")
-    parser.add_argument("--env", type=Path, default=DEPLOY.parent / ".env", help="compose's file, instead of .env")
+    parser.add_argument("--env", type=Path, default=ENV, help="compose's file, instead of .env")
     parser.add_argument(
         "--compose", action="append", type=Path, metavar="FILE",
         help="a compose file, and again for each more; by default those of COMPOSE_FILE in .env, else compose.prod.yml",
@@ -118,7 +120,7 @@ def _name_in(env: Path, colour: str) -> None:
         if name_colour(env, colour):
             _say(f"{env.name}: COMPOSE_PROFILES names {colour}")
     except (OSError, UnicodeError, InstallError) as error:
-        _say(f"{env}: {error}. Put {colour} into COMPOSE_PROFILES there by hand, or a later `up` starts the other one")
+        _say(f"{error}. Put {colour} into COMPOSE_PROFILES of {env} by hand, or a later `up` starts the other colour")
 
 
 def _say_nothing(_: str) -> None:

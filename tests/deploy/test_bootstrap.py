@@ -87,6 +87,14 @@ def test_keys_of_a_store_that_are_lost_are_not_made_anew(fresh: Bootstrapped) ->
     assert refused.returncode == 1 and "worker/s3_secret_access_key, which it had" in refused.stderr
 
 
+def test_an_env_that_cannot_be_kept_is_said_before_anything_is_made(fresh: Bootstrapped) -> None:
+    fresh.env.parent.mkdir(parents=True, exist_ok=True)
+    fresh.env.write_text("COMPOSE_PROFILES=${COLOUR}\n")
+    refused = fresh.run("--public-url", ADDRESS)
+    assert refused.returncode == 1 and "has to be names with commas between them" in refused.stderr
+    assert not fresh.state.exists()
+
+
 def test_keys_of_somebody_elses_bucket_may_go_again(fresh: Bootstrapped) -> None:
     fresh.make()
     key = fresh.secrets / "worker" / "s3_secret_access_key"
@@ -306,8 +314,10 @@ def test_who_gives_the_proxys_certificate_follows_from_the_name(made: Bootstrapp
     assert target["labels"]["renewed"] == "hourly", "and which no alert expects to live for weeks"
     # Later there is a name that the world knows; and what the operator wrote stays.
     fresh.env.write_text(fresh.env.read_text().replace("SIGILO_TLS='internal'", "SIGILO_TLS='ana@clinica.br'"))
-    assert fresh.run().returncode == 0
     public = fresh.state / "prometheus" / "public.yml"
+    given = public.stat().st_ino  # to a running Prometheus, by itself
+    assert fresh.run().returncode == 0
+    assert public.stat().st_ino == given
     assert yaml.safe_load(public.read_text()) == [{"targets": ["https://sigilo.internal/readyz"]}]
     public.write_text(own := "- targets: ['https://elsewhere/readyz']\n")
     assert fresh.run().returncode == 0

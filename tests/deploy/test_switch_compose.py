@@ -51,9 +51,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def switch(folder: Path, *arguments: str, top: Path = ROOT, files: Sequence[Path] = (COMPOSE,)) -> Asked:
-    """What Docker was asked, without the words that every question begins with; ``files``: which it was asked with.
-    Of this checkout's own .env nothing is known."""
+def switch(
+    folder: Path,
+    *arguments: str,
+    top: Path = ROOT,
+    files: Sequence[Path] = (COMPOSE,),
+    env_file: Path | None = None,
+) -> Asked:
+    """What Docker was asked, without the words that every question begins with; ``files``, ``env_file``: which it was
+    asked with. Of this checkout's own .env nothing is known."""
     if top == ROOT:
         arguments = (*arguments, "--env", str(folder / "no.env"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
@@ -64,8 +70,8 @@ def switch(folder: Path, *arguments: str, top: Path = ROOT, files: Sequence[Path
     assert done.returncode == 0, done.stderr
     asked = [shlex.split(line) for line in (folder / "asked").read_text().splitlines()]
     (folder / "asked").unlink()
-    beginning = ["compose", *(word for file in files for word in ("--file", str(file))), "--profile", "blue"]
-    beginning += ["--profile", "green"]
+    beginning = ["compose", *(word for file in files for word in ("--file", str(file)))]
+    beginning += [*(("--env-file", str(env_file)) if env_file else ()), "--profile", "blue", "--profile", "green"]
     assert all(words[: len(beginning)] == beginning for words in asked)
     return [words[len(beginning) :] for words in asked]
 
@@ -161,6 +167,30 @@ def test_who_serves_is_settled_though_env_cannot_be_written(folder: Path, tmp_pa
     assert (clinic / ".env").read_text() == "COMPOSE_PROFILES='blue'\n"
 
 
+def test_another_file_than_env_is_composes_too(folder: Path, tmp_path: Path) -> None:
+    clinic = copied(tmp_path)
+    own = tmp_path / "clinic.env"
+    own.write_text("COMPOSE_PROFILES=blue\n")
+    switch(folder, "--env", str(own), top=clinic, files=(clinic / "compose.prod.yml",), env_file=own)
+    assert own.read_text() == "COMPOSE_PROFILES='green'\n"
+
+
+def test_without_the_drills_server_the_release_is_there_all_the_same(folder: Path) -> None:
+    program = folder / "docker"
+    program.write_text(program.read_text().replace('case "$*" in', 'case "$*" in\n*postgres-drills) exit 1 ;;', 1))
+    assert changes(switch(folder))[-1] == "up scheduler"
+    assert all("scheduler" not in words for words in switch(folder, "--also", DRILLS)), "and nothing but what is named"
+
+
+@pytest.mark.parametrize("line", ["SIGILO_TLS=internal # lan only", "export SIGILO_TLS='internal' # x"])
+def test_what_else_env_says_is_read_in_the_same_way(folder: Path, tmp_path: Path, line: str) -> None:
+    clinic = copied(tmp_path)
+    others = ("export PUBLIC_URL=https://clinica.example", "COMPOSE_FILE='compose.prod.yml' # all of it")
+    (clinic / ".env").write_text("\n".join((*others, line, "")))
+    asked = switch(folder, top=clinic, files=(clinic / "compose.prod.yml",))
+    assert ["exec", "-T", "web-green", "sigilo", "smoke", "https://clinica.example", "--authority", "-"] in asked
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -186,12 +216,13 @@ def test_a_line_of_env_is_read_as_compose_reads_it(tmp_path: Path, before: str, 
 
 
 @pytest.mark.parametrize(
-    "line", ["COMPOSE_PROFILES=blue,${MORE}", "COMPOSE_PROFILES='blue'more", 'COMPOSE_PROFILES="blue']
+    "line",
+    ["COMPOSE_PROFILES=blue,${MORE}", "COMPOSE_PROFILES='blue'more", 'COMPOSE_PROFILES="blue', "COMPOSE_PROFILES: ops"],
 )
 def test_a_line_that_cannot_be_kept_is_left_as_it_is(tmp_path: Path, line: str) -> None:
     (tmp_path / ".env").write_text(f"{line}\n")
     done = subprocess.run(NAME_COLOUR, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "COMPOSE_PROFILES in .env is n" in done.stderr
+    assert "has to be names with commas between them" in done.stderr
     assert (tmp_path / ".env").read_text() == f"{line}\n"
 
 
