@@ -136,6 +136,7 @@ def test_what_is_worse_than_the_baseline_is_said() -> None:
     assert any("say little" in line for line in regressions(changed(seconds=30.0), baseline))
     statements = {**baseline["statements"], "over_100_ms": 3, "slowest_ms": 180.0}
     assert list(faults(changed(statements=statements))) == ["3 statements took 100 ms or longer, up to 180.0 ms"]
+    assert list(faults(changed(statements=statements, users=USERS))) == [], "a trial of a few is not about that"
 
 
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
