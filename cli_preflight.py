@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
 import click
+
+from cli_smoke import authority_option
 
 PHASES = ("before", "during", "after")
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -31,8 +32,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--prometheus", default="", metavar="URL", help="Prometheus, to ask whether an alert fires.")
 @click.option("--since", type=click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]), metavar="TIME",
               help="When the release was switched, in UTC (2026-11-26T14:00); an hour ago when not given.")  # fmt: skip
-@click.option("--authority", type=click.File(encoding="ascii", errors="ignore"), metavar="FILE",
-              help="Certificates to trust besides the public authorities', in PEM.")  # fmt: skip
+@authority_option
 @click.option("--strict", is_flag=True, help="What can't be seen from here fails, too.")
 @click.option("--json", "report", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE",
               help="Write the report there, too, for programs.")  # fmt: skip
@@ -49,7 +49,7 @@ def preflight(
     metrics_url: str,
     prometheus: str,
     since: datetime | None,
-    authority: IO[str] | None,
+    authority: str,
     strict: bool,
     report: Path | None,
 ) -> None:
@@ -74,12 +74,9 @@ def preflight(
     given = Given(
         host_report=host_report, load_result=load_result, log=log, mail_to=mail_to, http_url=http_url,
         metrics_url=metrics_url, prometheus_url=prometheus, email=login["email"], password=login["password"],
-        since=switched, authority="" if authority is None else authority.read() or "none",
+        since=switched, authority=authority,
     )  # fmt: skip
-    try:
-        ground = Ground(url, os.environ, given)
-    except ssl.SSLError:
-        raise click.UsageError("--authority has no certificate in PEM") from None
+    ground = Ground(url, os.environ, given)
     outcomes = []
     for outcome in run(ground, [Phase(each) for each in phases or PHASES]):
         click.echo(f"{outcome.state:8}  {outcome.phase:6} [{outcome.row}] {outcome.name}: {outcome.text}")

@@ -9,6 +9,27 @@ from typing import IO
 import click
 
 
+def _certificates(_: click.Context, __: click.Parameter, file: IO[str] | None) -> str:
+    from embedded.smoke import trusting
+
+    if file is None:
+        return ""
+    text = file.read()
+    try:
+        trusting(text or "nothing")
+    except ssl.SSLError:
+        raise click.BadParameter("it has no certificate in PEM") from None
+    return text
+
+
+# Of `sigilo preflight`, too: gives the certificates as text, empty where none were handed over.
+authority_option = click.option(
+    "--authority", type=click.File(encoding="ascii", errors="ignore"), metavar="FILE", callback=_certificates,
+    help="Certificates to trust besides the public authorities', in PEM; - reads them from standard input.",
+)  # fmt: skip
+
+
+
 @click.command()
 @click.argument("url")
 @click.option("--token-file", type=click.File(encoding="utf-8"), help="A file with an API token, to be tried too.")
@@ -16,10 +37,9 @@ import click
               help="A file as demo-credentials.json is, to sign in and out with.")  # fmt: skip
 @click.option("--as", "who", default="doctor", show_default=True, help="With --credentials: as whom.")
 @click.option("--expect", default="", metavar="VERSION", help="The version that should be there; by default this one.")
-@click.option("--authority", type=click.File(encoding="ascii", errors="ignore"), metavar="FILE",
-              help="Certificates to trust besides the public authorities', in PEM; - reads them from standard input.")
+@authority_option
 def smoke(
-    url: str, token_file: IO[str] | None, credentials: IO[str] | None, who: str, expect: str, authority: IO[str] | None
+    url: str, token_file: IO[str] | None, credentials: IO[str] | None, who: str, expect: str, authority: str
 ) -> None:
     """Check the deployment at URL after a release: each line says what is well or what to do.
 
@@ -31,7 +51,7 @@ def smoke(
         raise click.UsageError("URL begins with https://, or http:// on this machine")
     given = {
         "version": expect,
-        "authority": (authority.read() or "none") if authority is not None else "",
+        "authority": authority,
         "token": token_file.read().strip() if token_file is not None else "",
     }
     if credentials is not None:
@@ -40,11 +60,7 @@ def smoke(
             raise click.UsageError(f"the file has no {who}; it has {', '.join(sorted(logins))}")
         given |= {"email": logins[who]["email"], "password": logins[who]["password"]}
     failed = checked = 0
-    try:
-        outcomes = examine_deployment(url, **given)
-    except ssl.SSLError:
-        raise click.UsageError("--authority has no certificate in PEM") from None
-    for outcome in outcomes:
+    for outcome in examine_deployment(url, **given):
         click.echo(f"{'pass' if outcome.is_well else 'FAIL'}  {outcome.name}: {outcome.text}")
         failed += not outcome.is_well
         checked += 1

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from switching.profiles import colour_of, name_colour, profiles_of
 from switching.serving import COLOURS, StateFolder, SwitchError
 
 from installing.alerts import alertmanager, public_targets
@@ -33,7 +34,6 @@ from installing.answers import (
 )
 from installing.files import InstallError, create, read_env, rewrite_env
 from installing.keys import age_identity, holds
-from installing.profiles import colour_of, name_colour, profiles_of
 from installing.secret_files import Secrets
 
 TOP = Path(__file__).resolve().parent.parent.parent

@@ -31,11 +31,11 @@ from pathlib import Path
 from types import FrameType
 
 from installing.files import InstallError, read_env
-from installing.profiles import colour_of, name_colour
 
 from switching.commands import read_table
 from switching.compose import compose_files, compose_table
 from switching.flow import NotSwitched, Patience, Switch
+from switching.profiles import colour_of, name_colour
 from switching.serving import COLOURS, StateFolder, SwitchError
 
 DEPLOY = Path(__file__).resolve().parent.parent

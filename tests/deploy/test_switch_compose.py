@@ -36,7 +36,7 @@ DRILLS = "postgres-drills"
 NAME_COLOUR = (
     sys.executable, "-c",
     f"import sys; sys.path.insert(0, {str(ROOT / 'deploy')!r}); from pathlib import Path;"
-    " from installing.profiles import name_colour; name_colour(Path('.env'), 'green')",
+    " from switching.profiles import name_colour; name_colour(Path('.env'), 'green')",
 )  # fmt: skip
 Asked = list[list[str]]
 

@@ -200,5 +200,7 @@ def test_a_certificate_that_no_public_authority_gave_is_known_by_what_is_handed_
         assert not {"Process", "TLS"} & failing(said)
         _, said = smoke(url, "--authority", str(tmp_path / "other.pem"))
         assert failing(said) == {"Process"}
-    result = CliRunner().invoke(cli.main, ["smoke", "https://127.0.0.1", "--authority", "-"], input="none")
-    assert (result.exit_code, "no certificate in PEM" in result.output) == (2, True)
+    for command in (["smoke", "https://127.0.0.1"], ["preflight"]):
+        for given in ("none", ""):
+            result = CliRunner().invoke(cli.main, [*command, "--authority", "-"], input=given)
+            assert (result.exit_code, "no certificate in PEM" in result.output) == (2, True)

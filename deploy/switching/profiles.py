@@ -11,7 +11,8 @@ from pathlib import Path
 
 from installing.files import InstallError, env_line, env_value, rewrite_env
 
-COLOURS = ("blue", "green")
+from switching.serving import COLOURS
+
 NAME = re.compile(r"[\w.-]+")
 LINE = env_line("COMPOSE_PROFILES")
 ANY_LINE = re.compile(r"^[ \t]*(?:export[ \t]+)?COMPOSE_PROFILES[ \t]*[=:]", re.MULTILINE)
