@@ -32,11 +32,10 @@ NOTED_SECONDS = 60
 # SECURITY 6: for how long the password typed again opens what asks for it.
 STEP_UP_MINUTES = 10
 
-# Over ``api_tokens t`` and its ``users u``. A user who lost a role can't use what was made for it.
-TOKEN_IN_FORCE = """
-    t.revoked_at IS NULL AND t.expires_at > now() AND u.disabled_at IS NULL
-    AND EXISTS (SELECT FROM user_roles r WHERE r.user_id = t.user_id AND r.role = t.acting_role)
-"""  # noqa: S105  (a condition)
+# Over ``api_tokens t``, its ``users u``, and what ``user_roles r`` has of both. A user who lost a role can't use what
+# was made for it.
+TOKEN_LASTS = "t.revoked_at IS NULL AND t.expires_at > now()"  # noqa: S105  (a condition)
+USER_MAY = "u.disabled_at IS NULL"
 LOOK_UP_BEARER = f"""
 SELECT t.user_id, t.acting_role AS role, u.full_name AS name, u.council, u.patient_id, u.locale,
     t.id AS token_id, t.scopes, t.quota AS token_quota, u.quota AS user_quota, NULL::uuid AS session_id,
@@ -44,7 +43,8 @@ SELECT t.user_id, t.acting_role AS role, u.full_name AS name, u.council, u.patie
     t.xmin::text AS token_row, u.version AS user_version,
     coalesce(extract(epoch FROM now() - t.last_used_at), {NOTED_SECONDS})::float8 AS unused_seconds
 FROM api_tokens t JOIN users u ON u.id = t.user_id
-WHERE t.secret_hash = %(hash)s AND {TOKEN_IN_FORCE}
+WHERE t.secret_hash = %(hash)s AND {TOKEN_LASTS} AND {USER_MAY}
+    AND EXISTS (SELECT FROM user_roles r WHERE r.user_id = t.user_id AND r.role = t.acting_role)
 """
 # Apart from the look-up. Another's lock on the row is no reason to wait: they write the same.
 NOTE_USE = f"""
