@@ -1,6 +1,15 @@
 """The web server's entry: load the settings, build the application, nothing else."""
 
-from config import load_settings
-from web.app import make_app
+import gc
+
+# What loading makes stays for the process' life. Collecting in between finds nothing and takes a fifth of a start, and
+# frozen it is never looked through again.
+gc.disable()
+
+from config import load_settings  # noqa: E402
+from web.app import make_app  # noqa: E402
 
 app = make_app(load_settings())
+
+gc.freeze()
+gc.enable()

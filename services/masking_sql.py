@@ -92,7 +92,9 @@ class SqlMask:
     @staticmethod
     def _choose(by_condition: Mapping[str, str]) -> str:
         values = list(by_condition.items())
-        if len({value for _, value in values}) == 1:
+        while len(values) > 1 and values[-2][1] == values[-1][1]:
+            del values[-2]  # the last one says the same
+        if len(values) == 1:
             return values[0][1]
         branches = " ".join(f"WHEN {condition} THEN {value}" for condition, value in values[:-1])
         return f"CASE {branches} ELSE {values[-1][1]} END"

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFProtect
 from jinja2 import StrictUndefined
+from werkzeug.routing import MapAdapter
 
 from config import PRODUCT_NAME, PRODUCT_VERSION, Settings
 from models.engine import Databases
@@ -82,6 +83,16 @@ class Application(Flask):
 
     def dispatch_request(self) -> ResponseReturnValue:
         return answer_confirmed(super().dispatch_request, self.gate.pass_again)
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Routes go by path and method. Flask binds them to the host as well, which it reads and encodes each time."""
+        if request is None:
+            return super().create_url_adapter(request)
+        environ = request.environ
+        return MapAdapter(
+            self.url_map, server_name="", script_name=request.root_path, subdomain="",
+            url_scheme=environ["wsgi.url_scheme"], path_info=request.path, default_method=environ["REQUEST_METHOD"],
+        )  # fmt: skip
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
