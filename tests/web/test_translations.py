@@ -24,16 +24,21 @@ SENTENCES = "web.forms.sentence_extraction:extract"
 
 
 @cache
-def texts() -> set[str]:
-    """Every text that a page or view asks to be translated, and every sentence of a service."""
-    found = set()
+def messages() -> set[tuple[str, ...]]:
+    """Every text that a page or view asks to be translated, and every sentence of a service; with its plural, where a
+    number is said with it."""
+    found: set[tuple[str, ...]] = set()
     for folder, methods in (
         *((package, [("**.py", SENTENCES)]) for package in ("web", "services", "backups", "integrations")),
         ("templates", [("**.html", "jinja2"), ("**.txt", "jinja2")]),
     ):  # fmt: skip
         for _, _, message, _, _ in extract_from_dir(ROOT / folder, methods):
-            found.add(message if isinstance(message, str) else message[0])
+            found.add((message,) if isinstance(message, str) else tuple(message))
     return found
+
+
+def texts() -> set[str]:
+    return {message[0] for message in messages()}
 
 
 def first(id: str | list[str] | tuple[str, ...]) -> str:
@@ -55,6 +60,12 @@ def test_every_text_is_in_the_catalogue_and_no_other(language: str) -> None:
     with catalogue(language, "po").open("rb") as file:
         known = {first(message.id) for message in read_po(file) if message.id}
     assert known == texts(), "run scripts/translations"
+
+
+def test_no_text_is_said_both_with_a_number_and_without() -> None:
+    """The catalogue holds one entry for both, in which Python before 3.11.4 finds the text with a number alone."""
+    with_plural = {message[0] for message in messages() if len(message) > 1}
+    assert {message[0] for message in messages() if len(message) == 1} & with_plural == set()
 
 
 def test_every_text_is_translated_to_portuguese() -> None:
