@@ -16,7 +16,7 @@ from config import ConfigurationError, Principal, Settings
 from migrations import contract
 from migrations.floor import floor, refuse_to_strand, revisions, sql_of
 from migrations.lint import BASE, BREAKS, EXCEPTIONS, LEFT_OUT, look_through
-from migrations.run import current, head, upgrade
+from migrations.run import current, downgrade, head, upgrade
 from migrations.wait import wait_for_database
 from models.engine import Databases
 from models.schema_floor import FLOOR
@@ -104,10 +104,8 @@ def test_a_program_is_not_ready_on_a_contracted_schema_and_says_why(
 
 
 def test_a_program_is_not_ready_on_an_older_schema(engine: Engine, fresh_databases: Databases) -> None:
-    with engine.begin() as connection:
-        connection.execute(text("DROP TABLE schema_floor"))
-        before, _ = next(revisions(BASE))
-        connection.execute(text(f"UPDATE alembic_version SET version_num = '{before}'"))
+    before, _ = next(revisions(BASE))
+    downgrade(engine, before)
     assert "sigilo db upgrade" in str(check_database(fresh_databases, OWN).note)
     with pytest.raises(ConfigurationError, match="knows no later one"):
         refuse_to_strand(engine)
@@ -159,18 +157,18 @@ def migration(*statements: str) -> str:
 
 @pytest.mark.parametrize(("statement", "rule"), [*BAD.items(), *SLOW.items()])
 def test_a_bad_migration_is_found(statement: str, rule: str) -> None:
-    assert rule in {each.rule for each in look_through("0038", migration(statement))}
+    assert rule in {each.rule for each in look_through(NEXT, migration(statement))}
 
 
 def test_what_breaks_older_programs_may_be_done_where_they_are_told() -> None:
-    raising = "UPDATE schema_floor SET revision = '0038'"
-    assert look_through("0038", migration(*BAD, raising)) == []
-    assert look_through("0038", migration(raising.replace("0038", "0039"))) != [], "of a program that is not there yet"
-    assert {each.rule for each in look_through("0038", migration(*SLOW, raising))} == set(SLOW.values())
+    raising, later = (f"UPDATE schema_floor SET revision = '{number:04}'" for number in (int(NEXT), int(NEXT) + 1))
+    assert look_through(NEXT, migration(*BAD, raising)) == []
+    assert look_through(NEXT, migration(later)) != [], "of a program that is not there yet"
+    assert {each.rule for each in look_through(NEXT, migration(*SLOW, raising))} == set(SLOW.values())
 
 
 def test_what_adds_only_is_no_finding() -> None:
-    assert look_through("0038", migration(*EXPANDED, "CREATE INDEX ix ON wards (id)")) == []
+    assert look_through(NEXT, migration(*EXPANDED, "CREATE INDEX ix ON wards (id)")) == []
 
 
 def test_what_this_program_uses_is_written_down() -> None:
