@@ -17,6 +17,7 @@ import pytest
 
 from embedded.process import is_alive, processes_marked, wait_until
 from embedded.supervisor import MARK, answers_ready
+from tests import plain_http
 from tests.embedded.secret_traces import (
     WRONG,
     Traces,
@@ -85,7 +86,7 @@ def first_backup_is_done(installation: Installation) -> bool:
 def test_a_whole_installation_passes_the_smoke_test(installation: Installation) -> None:
     """Signed in too; it takes a moment until every worker is there and the first backup is drilled."""
     url, logins = f"http://127.0.0.1:{installation.port}", str(installation.home.demo_credentials)
-    assert wait_until(lambda: httpx.get(f"{url}/api/health").json()["status"] == "ok", START_SECONDS)
+    assert wait_until(lambda: plain_http.get(f"{url}/api/health").json()["status"] == "ok", START_SECONDS)
     said = installation.sigilo("smoke", url, "--credentials", logins, "--as", "nurse")
     assert (said.returncode, said.stdout.count("FAIL")) == (0, 0), said.stdout + said.stderr
     assert said.stdout.endswith("10 checks, 0 failed\n")

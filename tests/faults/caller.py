@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from tests import plain_http
+
 TIMEOUT = 15.0
 
 
@@ -28,7 +30,7 @@ class Caller:
         if key is not None:
             headers["Idempotency-Key"] = key
         try:
-            answer = httpx.request(method, f"{self.url}{path}", json=body, headers=headers, timeout=TIMEOUT)
+            answer = plain_http.request(method, f"{self.url}{path}", json=body, headers=headers, timeout=TIMEOUT)
         except httpx.TransportError:
             self.unanswered.append(request_id)
             return None

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
+from tests import plain_http
 from tests.installation import free_port
 from tests.observability.alert_rules import ROOT, RULES, programs
 from tests.servers import DatabaseServer
@@ -33,7 +34,7 @@ def exporter(
     )
     try:
         _wait(process, f"http://127.0.0.1:{port}{ready}")
-        yield set(NAME.findall(httpx.get(f"http://127.0.0.1:{port}{path}").raise_for_status().text))
+        yield set(NAME.findall(plain_http.get(f"http://127.0.0.1:{port}{path}").raise_for_status().text))
     finally:
         process.terminate()
         process.communicate(timeout=10)
@@ -43,7 +44,7 @@ def _wait(process: subprocess.Popen[bytes], url: str) -> None:
     end = time.monotonic() + SECONDS
     while time.monotonic() < end and process.poll() is None:
         with suppress(httpx.TransportError):
-            if httpx.get(url, follow_redirects=True).is_success:
+            if plain_http.get(url, follow_redirects=True).is_success:
                 return
         time.sleep(0.05)
     process.kill()

@@ -18,6 +18,7 @@ import httpx
 import pytest
 import yaml
 
+from tests import plain_http
 from tests.installation import free_port
 from tests.integrations.test_mail import Inbox, smtp
 from tests.observability.alert_rules import ROOT, all_alerts, programs
@@ -196,7 +197,7 @@ def running(folder: Path) -> Iterator[str]:
     def is_ready() -> bool | None:
         assert process.poll() is None, (folder / "log").read_text()
         try:
-            return httpx.get(f"{url}/-/ready").is_success or None
+            return plain_http.get(f"{url}/-/ready").is_success or None
         except httpx.TransportError:
             return None
 

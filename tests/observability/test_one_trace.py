@@ -22,6 +22,7 @@ from embedded.serving import worker_environment
 from models import Role
 from models.engine import Databases
 from observability.tracing import ATTRIBUTES
+from tests import plain_http
 from tests.ai.pipeline.clinic import quoting
 from tests.conftest import make_settings
 from tests.conftest import test_key as key_for
@@ -274,7 +275,7 @@ def test_invariant_9_metrics_say_nothing_about_anybody(clinic: Clinic) -> None:
         asked = doctor.post(f"/patients/{patient}/summary", data={"csrf_token": csrf(doctor, f"/patients/{patient}")})
         assert asked.status_code < 400, asked.text
     work = 'sigilo_import_entries_total{outcome="imported"}', 'sigilo_ai_questions_total{outcome="done",use="summary"}'
-    wait_for(lambda: all(each in httpx.get(clinic.worker).text for each in work))
+    wait_for(lambda: all(each in plain_http.get(clinic.worker).text for each in work))
     web, worker = httpx.get(f"{clinic.web.url}/metrics").text, httpx.get(clinic.worker).text
     for counted in ("/api/medical-records/search", '"/patients/<uuid:patient_id>/summary"', 'url_rule="none"'):
         assert counted in web, counted

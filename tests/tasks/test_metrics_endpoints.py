@@ -18,6 +18,7 @@ from embedded.serving import worker_environment
 from integrations.broker import Publisher
 from models.advisory_locks import SCHEDULER as SCHEDULER_LOCK
 from observability.metrics_server import serve_metrics
+from tests import plain_http
 from tests.audit.trail import as_superuser
 from tests.tasks.conftest import SCHEDULER, WORKER, Process, free_port, wait_for
 
@@ -29,7 +30,7 @@ POOL = 'sigilo_db_pool_size{principal="worker"}'
 def read(port: int) -> dict[str, float]:
     """Series → value; empty while nobody answers."""
     try:
-        body = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        body = plain_http.get(f"http://127.0.0.1:{port}/metrics").text
     except httpx.TransportError:
         return {}
     assert list(text_string_to_metric_families(body))
