@@ -2,8 +2,8 @@
 
 import gc
 
-# What loading makes stays for the process' life. Collecting in between finds nothing and takes a fifth of a start, and
-# frozen it is never looked through again.
+# What loading makes stays for the process' life. Collecting in between takes a fifth of a start and finds next to
+# nothing, a thousand objects of 275,000; frozen, they are never looked through again.
 gc.disable()
 
 from config import load_settings  # noqa: E402

@@ -62,7 +62,7 @@ def read_files(source: IO[bytes], folder: Path, laid: list[Path]) -> None:
 def _below(folder: Path, name: str) -> Path:
     """Where ``name`` lies. tarfile's own filter, which refuses what leads elsewhere, is not in production's Python, nor
     in any before 3.11.4."""
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    path = Path(os.path.realpath(folder / name))
+    if not path.is_relative_to(os.path.realpath(folder)):
         raise tarfile.ReadError("a file of the backup would lie outside its folder")
     return path

@@ -36,8 +36,8 @@ LEFT_OUT = {
 # revision → rule → why it is right there.
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "0038": {
-        "ban-drop-constraint": "one that asks the same takes its place in the same transaction",
-        "constraint-missing-not-valid": "few events wait to be sealed, and drills accept none that is not validated",
+        "ban-drop-constraint": "one that asks the same takes its place in the same statement",
+        "constraint-missing-not-valid": "few events wait to be sealed, and drills accept none that is not valid",
     },
 }
 

@@ -32,10 +32,11 @@ NOTED_SECONDS = 60
 # SECURITY 6: for how long the password typed again opens what asks for it.
 STEP_UP_MINUTES = 10
 
-# Over ``api_tokens t``, its ``users u``, and what ``user_roles r`` has of both. A user who lost a role can't use what
-# was made for it.
+# What makes a caller count: conditions over ``api_tokens t`` and the ``users u`` of a token or session, and the role it
+# was made for, which nobody can use who lost it.
 TOKEN_LASTS = "t.revoked_at IS NULL AND t.expires_at > now()"  # noqa: S105  (a condition)
 USER_MAY = "u.disabled_at IS NULL"
+ROLE_HELD = "EXISTS (SELECT FROM user_roles r WHERE r.user_id = {user} AND r.role = {role})"
 LOOK_UP_BEARER = f"""
 SELECT t.user_id, t.acting_role AS role, u.full_name AS name, u.council, u.patient_id, u.locale,
     t.id AS token_id, t.scopes, t.quota AS token_quota, u.quota AS user_quota, NULL::uuid AS session_id,
@@ -44,7 +45,7 @@ SELECT t.user_id, t.acting_role AS role, u.full_name AS name, u.council, u.patie
     coalesce(extract(epoch FROM now() - t.last_used_at), {NOTED_SECONDS})::float8 AS unused_seconds
 FROM api_tokens t JOIN users u ON u.id = t.user_id
 WHERE t.secret_hash = %(hash)s AND {TOKEN_LASTS} AND {USER_MAY}
-    AND EXISTS (SELECT FROM user_roles r WHERE r.user_id = t.user_id AND r.role = t.acting_role)
+    AND {ROLE_HELD.format(user="t.user_id", role="t.acting_role")}
 """
 # Apart from the look-up. Another's lock on the row is no reason to wait: they write the same.
 NOTE_USE = f"""
@@ -65,8 +66,8 @@ WITH rules AS MATERIALIZED (SELECT {IDLE} AS idle), found AS (
         %(active)s AND s.last_seen_at < now() - interval '10 seconds' AS is_news
     FROM rules CROSS JOIN sessions s JOIN users u ON u.id = s.user_id
     WHERE s.secret_hash = %(hash)s AND s.ended_at IS NULL AND s.expires_at > now()
-        AND s.last_seen_at > now() - rules.idle AND u.disabled_at IS NULL
-        AND EXISTS (SELECT FROM user_roles r WHERE r.user_id = s.user_id AND r.role = s.acting_role)
+        AND s.last_seen_at > now() - rules.idle AND {USER_MAY}
+        AND {ROLE_HELD.format(user="s.user_id", role="s.acting_role")}
 ), seen AS (
     UPDATE sessions s SET last_seen_at = now() FROM found f WHERE s.id = f.id AND f.is_news
 )

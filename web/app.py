@@ -85,7 +85,8 @@ class Application(Flask):
         return answer_confirmed(super().dispatch_request, self.gate.pass_again)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Routes go by path and method. Flask binds them to the host as well, which it reads and encodes each time."""
+        """Routes go by path and method. Flask binds them to the host as well, which it reads and encodes each time; we
+        lead nobody to an address with a host in it but to PUBLIC_URL, so ``url_for(_external=True)`` is for nobody."""
         if request is None:
             return super().create_url_adapter(request)
         environ = request.environ

@@ -63,7 +63,7 @@ def test_every_text_is_in_the_catalogue_and_no_other(language: str) -> None:
 
 
 def test_no_text_is_said_both_with_a_number_and_without() -> None:
-    """The catalogue holds one entry for both, in which Python before 3.11.4 finds the text with a number alone."""
+    """The catalogue holds one entry for both, in which Python before 3.11.5 finds the text with a number alone."""
     with_plural = {message[0] for message in messages() if len(message) > 1}
     assert {message[0] for message in messages() if len(message) == 1} & with_plural == set()
 
