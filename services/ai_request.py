@@ -71,7 +71,7 @@ def ask_summary(
     found = gather(session, actor, cipher, patient_id, _today(settings))
     if not any(each.kind == "record" for each in found.sources):
         raise Conflict("There is nothing in this patient's record that you may read and that could be summed up.")
-    return _ask(session, actor, settings, cipher, found, _inputs("SUMMARY", found))
+    return _ask(session, actor, settings, cipher, found, _inputs("SUMMARY", found, settings))
 
 
 def ask_codes(
@@ -87,7 +87,7 @@ def ask_codes(
         raise Conflict("No code of the table fits this text. Write the diagnosis in other words, or the code itself.")
     if edited is not None:
         found = replace(found, sources=diagnosis_of(edited, actor, found.standing))
-    inputs = replace(_inputs("CID10", found), text=stated, candidates=candidates)
+    inputs = replace(_inputs("CID10", found, settings), text=stated, candidates=candidates)
     return _ask(session, actor, settings, cipher, found, inputs)
 
 
@@ -115,7 +115,7 @@ def ask_priority(
         raise Invalid("The triage has fields that can't be accepted.", problems)
     seen = next((each.fields for each in found.sources if each.id == visit.id), {})
     stated = "\n".join(part for part in (seen.get("reason", ""), complaint.strip()) if part)
-    inputs = replace(_inputs("PRIORITY", found), text=_stated(stated, "/notes"), vital_signs=signs.texts())
+    inputs = replace(_inputs("PRIORITY", found, settings), text=_stated(stated, "/notes"), vital_signs=signs.texts())
     return _ask(session, actor, settings, cipher, found, inputs, visit_id=visit.id)
 
 
@@ -132,8 +132,10 @@ def _today(settings: Settings) -> date:
     return datetime.now(settings.timezone).date()
 
 
-def _inputs(use: str, found: Gathered) -> Inputs:
-    return Inputs(use=use, sources=found.sources, age=found.age, sex=found.sex, entries=found.entries)
+def _inputs(use: str, found: Gathered, settings: Settings) -> Inputs:
+    """What a question is about, by the clinic's days: its evening is the next day's already elsewhere."""
+    sources = tuple(replace(each, at=each.at and each.at.astimezone(settings.timezone)) for each in found.sources)
+    return Inputs(use=use, sources=sources, age=found.age, sex=found.sex, entries=found.entries)
 
 
 def _ask(

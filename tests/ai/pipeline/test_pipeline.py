@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from sqlalchemy import func, select, text, update
 
@@ -43,6 +45,17 @@ def test_asked_answered_and_shown_with_its_sources(clinic: Clinic) -> None:
     assert row.model_digest and row.parameters and row.prompt_tokens and row.answer_tokens
     assert row.duration_ms is not None and row.first_text_ms is not None and row.prompt_version == "summary/2"
     assert clinic.events(patient_id)[-3:] == ["medical_record.list", "ai.request", "ai.read"]
+
+
+def test_a_day_is_the_clinics_and_not_greenwichs(clinic: Clinic) -> None:
+    patient_id, _ = clinic.patient()
+    late = datetime(2026, 3, 10, 1, 30, tzinfo=UTC)  # half past ten in the evening of the ninth
+    with clinic.databases.session(Principal.STAFF) as session:
+        session.execute(update(MedicalRecord).where(MedicalRecord.patient_id == patient_id).values(occurred_at=late))
+    asked = clinic.ask(patient_id)
+    assert clinic.run()
+    answer = clinic.show(asked.id).answer
+    assert answer is not None and [each["text"] for each in answer["sentences"]] == [f"Em 09/03/2026: {DIAGNOSIS}."]
 
 
 def test_no_byte_that_leaves_names_anybody_and_none_at_rest_is_in_the_clear(clinic: Clinic) -> None:
