@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import subprocess
 from functools import cache
@@ -74,9 +75,14 @@ class Proxy:
         assert self.process.poll() is None, self.log.read_text()
         try:
             httpx.get(f"{self.inside}/metrics", timeout=2, trust_env=False)
-        except httpx.TransportError:
+            if not self.authority.exists():
+                return False
+            # Its certificate is made a moment later, and until then it refuses whoever comes.
+            with socket.create_connection(("localhost", self.https), timeout=2) as line:
+                self.trust().wrap_socket(line, server_hostname="localhost").close()
+        except (httpx.TransportError, OSError):
             return False
-        return self.authority.exists()
+        return True
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:

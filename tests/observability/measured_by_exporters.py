@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import httpx
+import psycopg
 
 from tests import plain_http
 from tests.installation import free_port
@@ -61,7 +63,6 @@ def measured_names(server: DatabaseServer, redis_url: str, folder: Path) -> set[
     probe = "/probe?module=readyz&target=https://127.0.0.1:9/readyz"
     templates = programs().parent / "share" / "prometheus" / "alertmanager"
     started = (
-        exporter("prometheus-postgres-exporter", environment=_data_source(server)),
         exporter("prometheus-redis-exporter", environment=_redis(redis_url)),
         exporter("prometheus-node-exporter"),
         exporter("prometheus-blackbox-exporter", f"--config.file={blackbox}", path=probe),
@@ -75,13 +76,26 @@ def measured_names(server: DatabaseServer, redis_url: str, folder: Path) -> set[
         ),
     )  # fmt: skip
     with ExitStack() as stack:
-        return set().union(*(stack.enter_context(each) for each in started))
+        figures = stack.enter_context(_data_source(server))
+        of_postgresql = exporter("prometheus-postgres-exporter", environment=figures)
+        return set().union(*(stack.enter_context(each) for each in (of_postgresql, *started)))
 
 
-def _data_source(server: DatabaseServer) -> Mapping[str, str]:
-    """libpq's URL for lib/pq, which wants to be told that a socket has no TLS."""
-    url = server.superuser_url("postgres")
-    return {"DATA_SOURCE_NAME": f"{url}{'&' if urlsplit(url).query else '?'}sslmode=disable"}
+@contextmanager
+def _data_source(server: DatabaseServer) -> Iterator[Mapping[str, str]]:
+    """libpq's URL for lib/pq, which wants to be told that a socket has no TLS, and takes no password that fewer hashes
+    prove than RFC 7677 asks for, as the tests' own is (``let_in_quickly``): a login that may read figures."""
+    name = f"watcher_{uuid.uuid4().hex}"
+    parts = urlsplit(server.superuser_url("postgres"))
+    with psycopg.connect(server.maintenance_url, autocommit=True) as superuser:
+        superuser.execute(f"CREATE ROLE {name} LOGIN IN ROLE pg_monitor PASSWORD '{name}'")
+        query = "&".join(each for each in parts.query.split("&") if not each.startswith("options="))
+        netloc = f"{name}:{name}@{parts.netloc.rpartition('@')[2]}"
+        try:
+            url = urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+            yield {"DATA_SOURCE_NAME": f"{url}{'&' if query else '?'}sslmode=disable"}
+        finally:
+            superuser.execute(f"DROP ROLE {name}")
 
 
 def _redis(url: str) -> Mapping[str, str]:
