@@ -32,9 +32,9 @@ def test_the_first_submit_button_of_the_page_saves(doctor: Writer, make_record: 
     for path, words in ((NEW, "Salvar registro"), (f"/medical-records/{make_record()}/edit", "Salvar registro")):
         page = doctor.shown(path)
         assert page.count("<main") == 1
-        first = re.search(r'<button[^>]*type="submit"[^>]*>(.*?)</button>', page, re.DOTALL)
-        assert first is not None and words in first[1]
-        assert page.split("</main>")[0].count('type="submit"') == 1
+        # Where there are codes to suggest, the form begins with one more, for who has no script.
+        submits = re.findall(r'<button[^>]*type="submit"[^>]*>(.*?)</button>', page.split("</main>")[0], re.DOTALL)
+        assert submits and all(words in each for each in submits)
         # Enter in a field presses the form's first button of any kind: it is the same one.
         form = re.search(r'<form id="record-form".*?</form>', page, re.DOTALL)
         assert form is not None
