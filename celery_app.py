@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 from typing import Any
 
-from celery import Celery
-from celery.signals import setup_logging, worker_ready
-from kombu import Queue
+from loading import loading
 
-from config import PRODUCT_VERSION, load_settings
-from integrations.broker import DEFAULT_QUEUE, QUEUES, ROUTES, broker_url
-from observability.logging import configure_logging
-from observability.metrics_server import serve_metrics
+with loading():
+    from celery import Celery
+    from celery.signals import import_modules, setup_logging, worker_ready
+    from kombu import Queue
+
+    from config import PRODUCT_VERSION, load_settings
+    from integrations.broker import DEFAULT_QUEUE, QUEUES, ROUTES, broker_url
+    from observability.logging import configure_logging
+    from observability.metrics_server import serve_metrics
 
 # Seconds. Whatever runs longer is a fault; long work is a row that resumes, so being stopped costs it little.
 # A worker without child processes (embedded/serving.py: those of the queues audit, mail and access) enforces no limit,
@@ -92,6 +96,14 @@ def worker_settings() -> dict[str, Any]:
 
 app = Celery("sigilo", task_cls="tasks.base:BaseTask")
 app.add_defaults(worker_settings)
+
+
+@import_modules.connect  # type: ignore[untyped-decorator]
+def load_tasks(**_: Any) -> None:
+    """What a worker imports next by itself, without looking for garbage in between."""
+    with loading():
+        for module in TASKS:
+            import_module(module)
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]

@@ -11,23 +11,26 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import click
+from loading import loading
 
-from cli_accounts import token, user
-from cli_ai import ai
-from cli_ai_evaluate import evaluate
-from cli_audit import audit
-from cli_backup import backup
-from cli_cid10 import cid10
-from cli_keys import keys
-from cli_preflight import preflight
-from cli_progress import progress_of
-from cli_smoke import smoke
-from cli_tamper import tamper
-from config import PRODUCT_NAME, PRODUCT_VERSION, ConfigurationError, Principal
-from embedded.errors import EmbeddedError
-from embedded.home import Home
-from embedded.installation import running_settings, superuser_url
+with loading():
+    import click
+
+    from cli_accounts import token, user
+    from cli_ai import ai
+    from cli_ai_evaluate import evaluate
+    from cli_audit import audit
+    from cli_backup import backup
+    from cli_cid10 import cid10
+    from cli_keys import keys
+    from cli_preflight import preflight
+    from cli_progress import progress_of
+    from cli_smoke import smoke
+    from cli_tamper import tamper
+    from config import PRODUCT_NAME, PRODUCT_VERSION, ConfigurationError, Principal
+    from embedded.errors import EmbeddedError
+    from embedded.home import Home
+    from embedded.installation import running_settings, superuser_url
 
 URL_ROLES = ("superuser", *(principal.value for principal in Principal))
 
@@ -153,7 +156,8 @@ def worker(processes: int, queues: tuple[str, ...]) -> None:
 @main.command()
 def scheduler() -> None:
     """Start timed work when it is due; one such process at a time does so."""
-    from tasks.scheduler import run_scheduler
+    with loading():
+        from tasks.scheduler import run_scheduler
 
     run_scheduler(running_settings())
 

@@ -9,16 +9,19 @@ import os
 import sys
 from collections.abc import Callable
 
-import psycopg
+from loading import loading
 
-from config import ConfigurationError, Principal, Settings, load_settings
-from embedded.home import Home
-from embedded.installation import EMBEDDED_DATABASE
-from embedded.postgres import DATABASE
-from embedded.secrets import SecretsFolder
-from migrations.prepare import prepare_server, upgrade_schema
-from services.demo_seed import seed
-from services.field_keys import refuse_dropped_keys
+with loading():
+    import psycopg
+
+    from config import ConfigurationError, Principal, Settings, load_settings
+    from embedded.home import Home
+    from embedded.installation import EMBEDDED_DATABASE
+    from embedded.postgres import DATABASE
+    from embedded.secrets import SecretsFolder
+    from migrations.prepare import prepare_server, upgrade_schema
+    from services.demo_seed import seed
+    from services.field_keys import refuse_dropped_keys
 
 DEMO_PATIENTS = 120
 DEMO_RECORDS = 1500

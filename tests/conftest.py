@@ -12,21 +12,25 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-from coverage import Coverage
-from flask import Flask
-from flask.testing import FlaskClient
-from sqlalchemy.orm import Session
+from loading import loading
 
-from config import Principal, Settings, load_settings
-from models.engine import Databases
-from tests.conformance.outcomes import pytest_configure
-from tests.factories.cast import Cast, make_cast
-from tests.servers import DatabaseServer, database_server, redis_server
-from tests.telling import pytest_runtest_makereport
-from web.app import make_app
+with loading():
+    import pytest
+    from coverage import Coverage
+    from flask import Flask
+    from flask.testing import FlaskClient
+    from sqlalchemy.orm import Session
 
-__all__ = ["pytest_configure", "pytest_runtest_makereport"]
+    from config import Principal, Settings, load_settings
+    from models.engine import Databases
+    from tests.conformance.outcomes import pytest_configure
+    from tests.factories.cast import Cast, make_cast
+    from tests.quick_passwords import quick_passwords, real_passwords
+    from tests.servers import DatabaseServer, database_server, redis_server
+    from tests.telling import pytest_runtest_makereport
+    from web.app import make_app
+
+__all__ = ["pytest_configure", "pytest_runtest_makereport", "quick_passwords", "real_passwords"]
 
 # Modules that take longest, which begin first: a worker that met one of them last would keep the others waiting. Those
 # that start whole installations do not begin together.
@@ -43,6 +47,13 @@ SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {TESTS / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Loads the modules of all tests, which no program loads as many of."""
+    with loading():
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

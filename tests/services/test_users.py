@@ -169,6 +169,7 @@ def test_security_09_the_list_is_of_use() -> None:
     assert not is_common("flamengo joga amanhã em casa")
 
 
+@pytest.mark.usefixtures("real_passwords")
 def test_security_11_no_hash_costs_as_much_as_a_wrong_one() -> None:
     stored = hash_password(PASSWORD)
     verify_password(None, "warm up")

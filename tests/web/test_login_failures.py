@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import argon2
+import pytest
 import redis
 from flask import Flask
 
@@ -22,12 +23,14 @@ from tests.web.account_rows import MakeLogin, change, events_of, rows
 from tests.web.conftest import Browser, Login, MakeApp, csrf_of, new_address
 
 
+@pytest.mark.usefixtures("real_passwords")
 def test_security_08_argon2id_parameters(make_login: MakeLogin, databases: Databases) -> None:
     login = make_login()
     stored = rows(databases, "SELECT password_hash FROM users WHERE email = :e", e=login.email)[0].password_hash
     assert stored.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
 
+@pytest.mark.usefixtures("real_passwords")
 def test_security_08_a_weaker_hash_is_replaced_at_login(
     browser: Browser, make_login: MakeLogin, databases: Databases
 ) -> None:
