@@ -29,6 +29,7 @@ from embedded.redis import RedisServer
 from migrations.roles import ensure_database, ensure_ownership, ensure_roles
 from migrations.run import upgrade
 from models.engine import make_engine
+from tests.memory_tablespace import keep_databases_in, memory_folder
 
 MIGRATE = (
     "import sys; from models.engine import make_engine; from migrations.run import upgrade;"
@@ -93,13 +94,16 @@ def database_server(home: Path) -> Iterator[DatabaseServer]:
         return
     programs = os.environ.get("TEST_POSTGRES_PROGRAMS")
     server = PostgresServer(Home(home), durable=False, programs=Path(programs) if programs else None)
-    server.start()
-    try:
-        let_in_quickly(server.maintenance_url)
-        yield DatabaseServer(server.maintenance_url)
-    finally:
-        with suppress(OSError):
-            server.destroy()
+    with memory_folder() as memory:
+        try:
+            server.start()
+            let_in_quickly(server.maintenance_url)
+            if memory is not None:
+                keep_databases_in(memory, server)
+            yield DatabaseServer(server.maintenance_url)
+        finally:
+            with suppress(OSError):
+                server.destroy()
 
 
 def let_in_quickly(url: str) -> None:
