@@ -50,7 +50,7 @@ LONGEST_BACKOFF = 30.0
 STEADY_SECONDS = 60.0  # a child that lived this long has recovered
 TRIES_BEFORE_READY = 3
 HEAD_START_SECONDS = 10.0
-STOP_STEPS = ((signal.SIGTERM, 15.0),)  # a worker gives what runs ten seconds to finish
+STOP_SECONDS = 15.0  # a worker gives what runs ten seconds to finish
 LEFTOVER_STEPS = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 
 
@@ -79,12 +79,20 @@ class Child:
     def has_ended(self) -> bool:
         return self.process is not None and self.process.poll() is not None
 
+    def ask_to_end(self) -> None:
+        """Once: to many a program a second SIGTERM means not to finish what it does."""
+        if self.process is not None and self.stop is None and not self.has_ended():
+            self.process.send_signal(signal.SIGTERM)
+
     def end(self) -> None:
+        """Wait until what was asked to end has, and end what was not or does not."""
         if self.process is not None:
             if self.stop is not None:
                 self.stop()
             else:
-                stop(self.process, STOP_STEPS)
+                with suppress(subprocess.TimeoutExpired):
+                    self.process.wait(STOP_SECONDS)
+                stop(self.process, ())
             self.process = None
 
     def postpone(self) -> float:
@@ -262,8 +270,11 @@ class Supervisor:
         self._say("Ctrl-C stops everything.")
 
     def _stop_all(self) -> None:
+        """The application at once, whose parts need no other's end; then the servers, which all of them need."""
         if self._children:
             self._say("Stopping …")
+        for child in self._children:
+            child.ask_to_end()
         while self._children:
             self._children[0].end()
             self._children.pop(0)

@@ -66,6 +66,7 @@ def test_security_11_unknown_and_wrong_look_the_same(
     assert len({frozenset(answer.headers.keys()) for answer in answers}) == 1
 
 
+@pytest.mark.usefixtures("real_passwords")
 def test_security_11_the_hash_is_always_computed(app: Flask, make_login: MakeLogin) -> None:
     """An unknown user costs the same work as a wrong password: far more than a look-up takes."""
     login = make_login()
