@@ -6,13 +6,15 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from embedded import supervisor
 from embedded.errors import EmbeddedError
-from embedded.process import spawn
+from embedded.home import Home
+from embedded.process import spawn, wait_until
 from embedded.serving import (
     audit_worker_command,
     inference_worker_command,
@@ -50,6 +52,38 @@ def test_child_that_lived_long_starts_again_soon() -> None:
     child.begin()
     child.started -= STEADY_SECONDS + 1
     assert child.postpone() == FIRST_BACKOFF
+
+
+# Notes each SIGTERM, and when it has ended; takes its time in between.
+SLOW = """
+import pathlib, signal, sys, time
+notes, first = pathlib.Path(sys.argv[1]), []
+def note(*_):
+    first.append(time.monotonic())
+    with notes.open("a") as file:
+        file.write(f"asked {first[-1]}\\n")
+signal.signal(signal.SIGTERM, note)
+notes.write_text("")
+while not first or time.monotonic() < first[0] + 0.5:
+    time.sleep(0.01)
+with notes.open("a") as file:
+    file.write(f"ended {time.monotonic()}\\n")
+"""
+
+
+def test_the_applications_parts_are_asked_to_end_at_once_and_once_each(tmp_path: Path) -> None:
+    notes = [tmp_path / name for name in ("web", "worker", "scheduler")]
+    running = supervisor.Supervisor(Home(tmp_path), port=0, say=lambda _: None)
+    for each in notes:
+        command = [sys.executable, "-c", SLOW, str(each)]
+        running._children.append(Child(each.name, partial(spawn, command, environment={}, folder=Path("/"))))
+        running._children[-1].begin()
+    running._children.append(Child("postponed", failing))  # one that is not running has nobody to ask
+    assert wait_until(lambda: all(each.exists() for each in notes), 10)
+    running._stop_all()
+    lines = [each.read_text().split() for each in notes]
+    assert [words[::2] for words in lines] == [["asked", "ended"]] * 3
+    assert max(float(words[1]) for words in lines) < min(float(words[3]) for words in lines), "one after the other"
 
 
 def test_busy_port_is_refused() -> None:
