@@ -50,7 +50,7 @@ LONGEST_BACKOFF = 30.0
 STEADY_SECONDS = 60.0  # a child that lived this long has recovered
 TRIES_BEFORE_READY = 3
 HEAD_START_SECONDS = 10.0
-STOP_SECONDS = 15.0  # a worker gives what runs ten seconds to finish
+STOP_SECONDS = 15.0  # of all at once; a worker gives what runs ten seconds to finish
 LEFTOVER_STEPS = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 
 
@@ -71,6 +71,7 @@ class Child:
     failures: int = 0
     started: float = 0.0
     restart_at: float = 0.0
+    ends_by: float | None = None  # once it was asked to end
 
     def begin(self) -> None:
         self.started = time.monotonic()
@@ -80,18 +81,20 @@ class Child:
         return self.process is not None and self.process.poll() is not None
 
     def ask_to_end(self) -> None:
-        """Once: to many a program a second SIGTERM means not to finish what it does."""
-        if self.process is not None and self.stop is None and not self.has_ended():
+        """Once: to many a program a second SIGTERM means not to finish what it does. A server has its own way."""
+        if self.process is not None and self.stop is None and self.ends_by is None:
+            self.ends_by = time.monotonic() + STOP_SECONDS
             self.process.send_signal(signal.SIGTERM)
 
     def end(self) -> None:
-        """Wait until what was asked to end has, and end what was not or does not."""
+        """Wait until it has ended, and end it when it does not in time."""
+        self.ask_to_end()
         if self.process is not None:
             if self.stop is not None:
                 self.stop()
             else:
                 with suppress(subprocess.TimeoutExpired):
-                    self.process.wait(STOP_SECONDS)
+                    self.process.wait(max(0.0, (self.ends_by or 0.0) - time.monotonic()))
                 stop(self.process, ())
             self.process = None
 

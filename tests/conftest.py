@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Loads the modules of all tests, which no program loads as many of."""
+    """Loads the modules of all tests: more than any program does."""
     with loading():
         return (yield)
 

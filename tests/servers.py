@@ -95,8 +95,8 @@ def database_server(home: Path) -> Iterator[DatabaseServer]:
     programs = os.environ.get("TEST_POSTGRES_PROGRAMS")
     server = PostgresServer(Home(home), durable=False, programs=Path(programs) if programs else None)
     with memory_folder() as memory:
+        server.start()
         try:
-            server.start()
             let_in_quickly(server.maintenance_url)
             if memory is not None:
                 keep_databases_in(memory, server)

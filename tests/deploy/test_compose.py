@@ -6,8 +6,10 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
+from fnmatch import fnmatch
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
 import pytest
@@ -240,6 +242,21 @@ def test_nothing_of_a_server_comes_into_the_image() -> None:
     assert [line for line in lines if line.startswith("!deploy")] == ["!deploy/image"]
     kept_out = (ROOT / ".gitignore").read_text().splitlines()
     assert {".env", "deploy/state/"} <= set(kept_out)
+
+
+def test_every_module_and_package_comes_into_the_image() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    wanted = [line.removeprefix("!") for line in lines if line.startswith("!")]
+    installed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    names = {f"{module}.py" for module in installed["py-modules"]} | {
+        f"{package.partition('.')[0]}/__init__.py" for package in installed["packages"]
+    }
+    left_out = {
+        name
+        for name in names
+        if not any(fnmatch(name, pattern) or PurePath(name).is_relative_to(pattern) for pattern in wanted)
+    }
+    assert left_out == set(), "no program starts without them"
 
 
 def test_github_would_take_the_workflow_and_it_runs_what_everybody_runs() -> None:

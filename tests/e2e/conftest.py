@@ -30,7 +30,7 @@ __all__ = ["make_login"]
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 860}
 PLENTY = "1000000/minute"
-# A tab lives for seconds: what its scripts gain by being optimized costs more than it saves, a quarter of a tab's time.
+# A tab lives for seconds: optimizing its scripts takes a quarter more of a processor than it saves.
 JAVASCRIPT = "--js-flags=--always-sparkplug --no-maglev --no-opt"
 OpenAs = Callable[..., Page]
 

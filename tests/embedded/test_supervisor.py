@@ -71,7 +71,7 @@ with notes.open("a") as file:
 """
 
 
-def test_the_applications_parts_are_asked_to_end_at_once_and_once_each(tmp_path: Path) -> None:
+def test_the_applications_parts_are_asked_to_end_at_once_and_once_each_then_the_servers(tmp_path: Path) -> None:
     notes = [tmp_path / name for name in ("web", "worker", "scheduler")]
     running = supervisor.Supervisor(Home(tmp_path), port=0, say=lambda _: None)
     for each in notes:
@@ -79,11 +79,17 @@ def test_the_applications_parts_are_asked_to_end_at_once_and_once_each(tmp_path:
         running._children.append(Child(each.name, partial(spawn, command, environment={}, folder=Path("/"))))
         running._children[-1].begin()
     running._children.append(Child("postponed", failing))  # one that is not running has nobody to ask
+    servers_end: list[float] = []
+    server = Child("server", failing, lambda: servers_end.append(time.monotonic()))
+    server.begin()
+    running._children.append(server)
     assert wait_until(lambda: all(each.exists() for each in notes), 10)
     running._stop_all()
     lines = [each.read_text().split() for each in notes]
     assert [words[::2] for words in lines] == [["asked", "ended"]] * 3
     assert max(float(words[1]) for words in lines) < min(float(words[3]) for words in lines), "one after the other"
+    assert len(servers_end) == 1
+    assert servers_end[0] > max(float(words[3]) for words in lines), "before those who need it"
 
 
 def test_busy_port_is_refused() -> None:

@@ -9,6 +9,12 @@ import pytest
 from loading import loading
 
 
+@pytest.fixture(autouse=True)
+def nothing_waits_to_be_collected() -> None:
+    """What other tests left is not frozen along, and is complained about where it came from."""
+    gc.collect()
+
+
 def test_nothing_is_collected_while_modules_load_and_what_they_made_is_never_looked_through() -> None:
     before = gc.get_freeze_count()
     with loading():
