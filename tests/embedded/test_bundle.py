@@ -113,7 +113,7 @@ def test_a_bundle_with_a_secret_of_the_settings_is_deleted(
 
 def test_a_number_that_is_nobodys_is_no_reason_to_refuse(served: Settings, tmp_path: Path) -> None:
     log, file = tmp_path / "web.log", tmp_path / "bundle.tar.gz"
-    log.write_text(f"bytes={make_cpf()} Aldegunda de Souza Outra\n")
+    log.write_text(f"bytes={make_cpf()} Aldegunda de Souza Sucupira\n")
     assert write(file, log).exit_code == 0
 
 
