@@ -27,7 +27,7 @@ from tests.backups.test_faults import small
 from tests.conftest import test_key as key_of
 from tests.integrations.fake_s3 import FakeS3
 from tests.servers import DatabaseServer
-from tests.web.conftest import Browser, Login, hashed_once
+from tests.web.conftest import Browser, Login
 from web.app import make_app
 
 LOGIN = Login("motivos@example.org")
@@ -57,8 +57,7 @@ def place(
 def admin(here: Settings, clinic: str, server: DatabaseServer) -> Iterator[Browser]:
     """A browser in Portuguese over the clinic's database."""
     databases = Databases(server.urls(clinic), pool_size=2)
-    with databases.session(Principal.STAFF) as session, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("services.user_create.hash_password", hashed_once)
+    with databases.session(Principal.STAFF) as session:
         create_user(
             session, SYSTEM, field_cipher(here), email=LOGIN.email, full_name="Ana Moura", roles=[Role.ADMIN],
             password=LOGIN.password,

@@ -6,7 +6,6 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from config import Principal, Settings
 from models.engine import Databases
 from services.audit_event import SYSTEM
 from services.field_encryption import field_cipher
-from services.password import hash_password
 from services.user_create import create_user
 from tests.factories.cast import Cast, as_made
 from web.app import make_app
@@ -45,12 +43,6 @@ def csrf_of(answer: TestResponse) -> str:
     found = CSRF.search(answer.get_data(as_text=True))
     assert found is not None, answer.get_data(as_text=True)[:500]
     return found[1]
-
-
-@cache
-def hashed_once(password: str) -> str:
-    """A real hash, which takes a tenth of a second on purpose: once for each password of a run's users."""
-    return hash_password(password)
 
 
 @dataclass(frozen=True)
@@ -101,8 +93,7 @@ def make_login(databases: Databases, settings: Settings) -> Callable[..., Login]
 
     def make(*roles: str, password: str = PASSWORD, **values: Any) -> Login:
         login = Login(f"{secrets.token_hex(8)}@example.org", password)
-        with databases.session(Principal.STAFF) as session, pytest.MonkeyPatch.context() as patch:
-            patch.setattr("services.user_create.hash_password", hashed_once)
+        with databases.session(Principal.STAFF) as session:
             create_user(
                 session, SYSTEM, field_cipher(settings),
                 email=login.email, full_name="Ana Moura", roles=roles or ("DOCTOR",), password=password, **values,
