@@ -17,6 +17,8 @@ from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
+from integrations.redis_wire import RedisWire
+
 TIMEOUT_SECONDS = 0.15
 PROBE_SECONDS = 0.5
 
@@ -37,6 +39,7 @@ class RedisLine:
             retry=Retry(NoBackoff(), 0),
             health_check_interval=0,
         )
+        self._timeout = timeout
         self._probe_interval = probe_interval
         self._local = threading.local()
         self._lock = threading.Lock()
@@ -91,35 +94,25 @@ class RedisLine:
 
     def _call_again(self, command: tuple[str | int | bytes, ...]) -> Any:
         """Call, on a new connection when the old one was closed: a restarted Redis is no outage."""
-        is_new = getattr(self._local, "connection", None) is None
-        try:
-            return self._call(command)
-        except (ConnectionLost, OSError):
-            if is_new:
-                raise
-            self._drop_connection()
-            return self._call(command)
+        wire = getattr(self._local, "wire", None)
+        if wire is not None:
+            try:
+                return wire.call(command)
+            except (ConnectionLost, OSError):
+                self._drop_connection()
+        return self._connect().call(command)
 
-    def _call(self, command: tuple[str | int | bytes, ...]) -> Any:
-        connection = self._connection()
-        connection.send_command(*command, check_health=False)
-        return connection.read_response()
-
-    def _connection(self) -> Any:
+    def _connect(self) -> RedisWire:
         """This thread's connection, kept out of the pool: taking it out and back costs more than the call."""
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._pool.make_connection()
-            connection.connect()  # type: ignore[no-untyped-call]
-            self._local.connection = connection
-        return connection
+        wire = self._local.wire = RedisWire(self._pool.make_connection(), self._timeout)
+        return wire
 
     def _drop_connection(self) -> None:
         """Forget a connection whose late answer could be taken for the next one."""
-        connection = getattr(self._local, "connection", None)
-        self._local.connection = None
-        if connection is not None:
-            connection.disconnect()
+        wire = getattr(self._local, "wire", None)
+        self._local.wire = None
+        if wire is not None:
+            wire.close()
 
     def _ping(self) -> None:
         self._client().ping()
