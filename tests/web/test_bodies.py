@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, ValidationError
 from werkzeug.test import create_environ, run_wsgi_app
 
 from tests.factories.cast import Cast
@@ -265,6 +265,18 @@ def test_query_strings_are_as_strict(query: str, pointer: str, client: FlaskClie
 def test_a_query_string_is_read_by_type(client: FlaskClient) -> None:
     shown = client.get("/api/query?limit=5&since=2026-11-24T10:00:00Z&deleted=true&cursor=").get_json()
     assert shown == {"limit": "5", "since": "2026-11-24 10:00:00+00:00", "deleted": "True", "cursor": "None"}
+
+
+def test_a_query_string_that_was_read_before_is_read_the_same(client: FlaskClient) -> None:
+    for _ in range(2):
+        assert client.get("/api/query?limit=5").get_json()["limit"] == "5"
+        problem_of(client.get("/api/query?limit=5&limit=5"), 422)
+        problem_of(client.get("/api/query?since=yesterday"), 422)
+    with client.application.test_request_context("/?limit=5"):
+        assert type(read_query(PageQuery)) is PageQuery, "each model by itself"
+        assert read_query(Narrowed) is read_query(Narrowed)
+        with pytest.raises(ValidationError):
+            read_query(Narrowed).limit = 6  # type: ignore[misc]
 
 
 def test_security_28_every_file_of_the_json_test_suite(client: FlaskClient, shared_data: Path) -> None:
