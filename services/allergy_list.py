@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import dataclass
 from functools import lru_cache
+
+import orjson
 
 from models.engine import Databases
 from models.user import Role
@@ -27,8 +28,8 @@ class JsonAllergies:
     """``data`` is a JSON array, or ``null`` where all of it is hidden: how many there are says something, and
     an empty array would say that there are none. ``privacy`` is a JSON object that names what is hidden."""
 
-    data: str
-    privacy: str
+    data: bytes
+    privacy: bytes
 
 
 def list_allergies(databases: Databases, actor: Actor, patient_id: uuid.UUID) -> JsonAllergies:
@@ -47,8 +48,8 @@ def list_allergies(databases: Databases, actor: Actor, patient_id: uuid.UUID) ->
     if row["is_gone"]:
         raise Gone(INACTIVE)
     mask = mask_for("allergy", role_relation(actor.role, in_team=row["inside"]))
-    data = "null" if is_hidden(actor.role) else row["data"]
-    return JsonAllergies(data, json.dumps(mask.privacy()))
+    data = b"null" if is_hidden(actor.role) else row["data"]
+    return JsonAllergies(data, orjson.dumps(mask.privacy()))
 
 
 def is_hidden(role: Role) -> bool:
@@ -88,6 +89,6 @@ def _statement(role: Role) -> str:
         SELECT f.id AS found, f.deleted_at IS NOT NULL AS is_gone, f.inside,
             coalesce((
                 SELECT json_agg((SELECT row_to_json(v) FROM (SELECT {selected}) v) ORDER BY s.id) FROM shown s
-            ), '[]'::json)::text AS data
+            ), '[]'::json)::text::bpchar AS data
         FROM (SELECT 1) AS always LEFT JOIN found f ON TRUE
     """

@@ -18,7 +18,7 @@ from services.permissions import Permission
 from services.record_fields import sql_time, time_text
 
 
-def list_team(databases: Databases, actor: Actor, patient_id: uuid.UUID) -> str:
+def list_team(databases: Databases, actor: Actor, patient_id: uuid.UUID) -> bytes:
     """A JSON array of members, longest first: ``{userId, name, council, origin, addedAt, expiresAt}``.
 
     Who treats a patient is as visible as who wrote a record. Raises Forbidden, NotFound, Gone, Unavailable.
@@ -31,7 +31,7 @@ def list_team(databases: Databases, actor: Actor, patient_id: uuid.UUID) -> str:
         raise NotFound(NO_PATIENT)
     if row["is_gone"]:
         raise Gone(INACTIVE)
-    data: str = row["data"]
+    data: bytes = row["data"]
     return data
 
 
@@ -68,6 +68,6 @@ def _statement(role: Role) -> str:
                 ) ORDER BY m.added_at, m.id)
                 FROM care_team_members m JOIN users u ON u.id = m.user_id
                 WHERE m.patient_id = f.id AND {CURRENT_MEMBER}
-            ), '[]'::json)::text AS data
+            ), '[]'::json)::text::bpchar AS data
         FROM (SELECT 1) AS always LEFT JOIN found f ON TRUE
     """

@@ -44,7 +44,7 @@ def get_patient(
         raise NotFound(NO_PATIENT)
     values = orjson.loads(row["data"])
     shown = represent(cipher, actor.role, values)
-    return JsonRecord(orjson.dumps(shown).decode(), etag(values["version"], row_mask(actor.role, values).tag))
+    return JsonRecord(orjson.dumps(shown), etag(values["version"], row_mask(actor.role, values).tag))
 
 
 @lru_cache(maxsize=8)

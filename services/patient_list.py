@@ -148,10 +148,10 @@ def _page(
         parameters,
     )
     if row is None or row["data"] is None:
-        return JsonPage("[]", None)
+        return JsonPage(b"[]", None)
     shown = [represent(cipher, actor.role, values) for values in orjson.loads(row["data"])]
     following = cursors.encode(filters, row["last_id"]) if row["has_more"] else None
-    return JsonPage(orjson.dumps(shown).decode(), following)
+    return JsonPage(orjson.dumps(shown), following)
 
 
 CONDITIONS = {

@@ -108,7 +108,7 @@ def _statement(role: Role, continued: bool) -> str:
         SELECT f.id AS found, f.deleted_at IS NOT NULL AS is_gone,
             coalesce((
                 SELECT json_agg(e.entry ORDER BY k.at DESC, k.id DESC) FROM shown k JOIN entries e ON e.id = k.id
-            ), '[]'::json)::text AS data,
+            ), '[]'::json)::text::bpchar AS data,
             (SELECT count(*) > %(limit)s FROM page) AS has_more,
             last.at AS last_at, last.id AS last_id
         FROM (SELECT 1) AS always LEFT JOIN found f ON TRUE

@@ -25,7 +25,7 @@ INACTIVE = "This record was inactivated. Ask for it with includeDeleted=true, or
 class JsonRecord:
     """One record as JSON, and the entity tag of this view of it."""
 
-    data: str
+    data: bytes
     etag: str  # "<version>" when all is clear, "<version>-<mask>" otherwise; quotes included
 
 
@@ -100,7 +100,7 @@ def _statement(role: Role) -> str:
         ), event AS ({event})
         SELECT
             CASE WHEN s.id IS NOT NULL AND (s.deleted_at IS NULL OR %(include_deleted)s)
-                THEN {representation(role)} END::text AS data,
+                THEN {representation(role)} END::text::bpchar AS data,
             s.version AS version, {mask.tag()} AS tag,
             s.deleted_at IS NOT NULL AND NOT %(include_deleted)s AS is_gone
         FROM (SELECT 1) AS always LEFT JOIN found s ON TRUE

@@ -43,7 +43,7 @@ class RecordFilters:
 class JsonPage:
     """One page whose rows PostgreSQL already wrote as JSON."""
 
-    data: str  # a JSON array
+    data: bytes  # a JSON array
     next_cursor: str | None
 
 
@@ -85,7 +85,7 @@ def search_records(
 
 def _page(row: dict[str, Any] | None, filters: dict[str, Any]) -> JsonPage:
     if row is None or row["data"] is None:
-        return JsonPage("[]", None)
+        return JsonPage(b"[]", None)
     following = cursors.encode(filters, row["last_key"], row["last_id"]) if row["has_more"] else None
     return JsonPage(in_utc(row["data"]), following)
 
@@ -171,7 +171,8 @@ def _answer(role: Role, page: str, key: str) -> str:
             {event_insert("FROM found p", entity_ids="p.ids[:%(limit)s]")}
         )
         SELECT
-            '[' || array_to_string(p.rows[:%(limit)s], ',') || ']' AS data, cardinality(p.ids) > %(limit)s AS has_more,
+            ('[' || array_to_string(p.rows[:%(limit)s], ',') || ']')::bpchar AS data,
+            cardinality(p.ids) > %(limit)s AS has_more,
             p.keys[{last}] AS last_key, p.ids[{last}] AS last_id
         FROM found p
     """

@@ -83,10 +83,12 @@ def _selected(shown: dict[str, str]) -> str:
 
 TIMES = ("occurredAt", "createdAt", "updatedAt", "deletedAt")
 _NAMES = tuple(columns(Role.RECEPTION))
-_ENDINGS = tuple((f'+00:00","{after}":', f'Z","{after}":') for name, after in pairwise(_NAMES) if name in TIMES)
+_ENDINGS = tuple(
+    (f'+00:00","{after}":'.encode(), f'Z","{after}":'.encode()) for name, after in pairwise(_NAMES) if name in TIMES
+)
 
 
-def in_utc(data: str) -> str:
+def in_utc(data: bytes) -> bytes:
     """``data`` with its times written as elsewhere, ``…Z`` for ``…+00:00``.
 
     PostgreSQL writes times into JSON ten times faster than it formats them. Only what stands right before the

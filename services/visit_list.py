@@ -70,7 +70,7 @@ def list_visits(
         parameters |= zip(names, cursors.decode(filters, cursor, int, datetime, uuid.UUID), strict=True)
     row = read(databases, actor, _statement(actor.role, status, waiting, cursor is not None), parameters)
     if row is None or row["data"] is None:
-        return JsonPage("[]", None)
+        return JsonPage(b"[]", None)
     key = (row["last_at"], row["last_id"]) if is_history else (row["last_rank"], row["last_at"], row["last_id"])
     return JsonPage(row["data"], cursors.encode(filters, *key) if row["has_more"] else None)
 
@@ -102,7 +102,9 @@ def _statement(role: Role, status: str | None, waiting: Waiting | None, continue
             {event_insert("", entity_ids="ARRAY(SELECT id FROM shown)")}
         )
         SELECT
-            (SELECT json_agg({representation(role)}) FROM (SELECT * FROM shown ORDER BY {order}) s)::text AS data,
+            (
+                SELECT json_agg({representation(role)}) FROM (SELECT * FROM shown ORDER BY {order}) s
+            )::text::bpchar AS data,
             (SELECT count(*) > %(limit)s FROM page) AS has_more,
             last.rank AS last_rank, last.arrived_at AS last_at, last.id AS last_id
         FROM (SELECT 1) AS always

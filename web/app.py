@@ -15,6 +15,7 @@ from werkzeug.routing import MapAdapter
 from config import PRODUCT_NAME, PRODUCT_VERSION, Settings
 from models.engine import Databases
 from observability.logging import configure_logging
+from web.answer import Answer
 from web.authentication import answer_confirmed, register_login
 from web.broken_glass import register_broken_glass
 from web.clock import register_clock
@@ -75,11 +76,19 @@ def make_app(
     return app
 
 
+class Incoming(Request):
+    """No hook or handler of ours is for some routes alone, so nobody need ask at each which group a route is of."""
+
+    blueprints = ()  # type: ignore[assignment]
+
+
 class Application(Flask):
     """Flask that answers nobody who is only remembered, and without asynchronous views: it would look at every hook of
     every request whether it is one."""
 
     gate: Gate
+    response_class = Answer
+    request_class = Incoming
 
     def dispatch_request(self) -> ResponseReturnValue:
         return answer_confirmed(super().dispatch_request, self.gate.pass_again)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -182,14 +183,31 @@ def test_a_server_that_is_away_is_an_error_at_once(url: str, tmp_path: Any) -> N
 def test_the_short_way_gives_what_a_cursor_gives(connection: RawConnection) -> None:
     some_id = uuid.uuid4()
     statement = """
-        SELECT %(id)s::uuid AS id, %(none)s::text AS none, ARRAY['a', 'b'] AS texts, now() AS at, %(b)s::bytea AS b
+        SELECT %(id)s::uuid AS id, %(none)s::text AS none, ARRAY['a', 'b'] AS texts, now() AS at, %(b)s::bytea AS b,
+            'Conceição'::varchar(20) AS text, 7::smallint AS small, 2::bigint ^ 40 AS large, 1.50::numeric AS exact,
+            true AS yes, '{"a": [1]}'::json AS json, '{"b": null}'::jsonb AS jsonb, '192.0.2.1'::inet AS ip,
+            current_date AS day, ARRAY[%(id)s::uuid, NULL] AS ids, interval '90 minutes' AS while
     """
     values = {"id": some_id, "none": None, "b": b"\0\xff"}
     with connection.transaction():
         row = connection.first_row(statement, values)
         assert row is not None
         assert tuple(row.values()) == connection.execute(statement, values).fetchone()
-    assert list(row) == ["id", "none", "texts", "at", "b"]
+    assert list(row)[:5] == ["id", "none", "texts", "at", "b"]
+
+
+def test_the_short_way_takes_another_type_under_the_same_name(connection: RawConnection) -> None:
+    given: list[tuple[str, Any]] = [
+        ("bigint", 1), ("text", "two"), ("text", None), ("bigint", 2**40), ("uuid[]", [uuid.uuid4()]), ("int[]", []),
+        ("bytea", b"\0"), ("timestamptz", datetime(2026, 11, 27, tzinfo=UTC)), ("bigint", -1), ("uuid[]", None),
+    ]  # fmt: skip
+    for kind, value in (*given, *reversed(given)):
+        assert connection.first_row(f"SELECT %(value)s::{kind} AS value", {"value": value}) == {"value": value}
+
+
+def test_an_idle_connection_holds_nobodys_data(connection: RawConnection) -> None:
+    assert connection.first_row("SELECT repeat('segredo', 9) AS word", {}) == {"word": "segredo" * 9}
+    assert connection._known_types.pgresult is None
 
 
 def test_the_short_way_gives_the_first_row_or_none(connection: RawConnection) -> None:

@@ -52,13 +52,13 @@ def test_hiding_does_not_look_like_none_and_does_not_count(
     for person in (cast.reception, cast.admin):
         assert list_allergies(databases, person.actor, patient_id) == list_allergies(databases, person.actor, without)
         hidden = list_allergies(databases, person.actor, patient_id)
-        assert hidden.data == "null" and "substance" in json.loads(hidden.privacy)["maskedFields"]
-    assert list_allergies(databases, cast.doctor2.actor, without).data == "[]"
+        assert hidden.data == b"null" and "substance" in json.loads(hidden.privacy)["maskedFields"]
+    assert list_allergies(databases, cast.doctor2.actor, without).data == b"[]"
 
 
 def test_a_patient_sees_their_own(databases: Databases, cast: Cast, cipher: FieldCipher, patient_id: uuid.UUID) -> None:
     note(databases, cipher, cast.doctor, cast.patient_id, NewAllergy("Penicilina"))
-    assert "Penicilina" in list_allergies(databases, cast.patient.actor, cast.patient_id).data
+    assert b"Penicilina" in list_allergies(databases, cast.patient.actor, cast.patient_id).data
     for person, other in ((cast.stranger, cast.patient_id), (cast.doctor, uuid.uuid4())):
         with pytest.raises(NotFound):
             list_allergies(databases, person.actor, other)

@@ -52,7 +52,7 @@ def cipher_of(*keys: str) -> FieldCipher:
 
 
 def is_found(databases: Databases, cipher: FieldCipher, person: Person, cpf: str) -> bool:
-    return '"id"' in search_patients(databases, person.actor, cipher, PatientSearch(cpf=cpf)).data
+    return b'"id"' in search_patients(databases, person.actor, cipher, PatientSearch(cpf=cpf)).data
 
 
 def account_with(databases: Databases, cipher: FieldCipher, cpf: str, *, sealed: bool = True) -> uuid.UUID:

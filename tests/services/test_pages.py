@@ -78,7 +78,7 @@ def test_what_was_there_is_seen_once(
 def test_an_empty_list_is_an_empty_page(databases: Databases, settings: Settings, cast: Cast) -> None:
     patient_id = make_patient(databases, settings, "Vazio")
     page = list_records(databases, cast.doctor.actor, RecordFilters(patient_id=patient_id))
-    assert (page.data, page.next_cursor) == ("[]", None)
+    assert (page.data, page.next_cursor) == (b"[]", None)
 
 
 @given(text=st.text(max_size=600))

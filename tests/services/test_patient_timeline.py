@@ -92,7 +92,7 @@ def test_each_entry_is_what_the_lists_show(databases: Databases, cast: Cast, pat
 def test_the_restricted_record_and_its_visit_are_masked_outside(
     databases: Databases, cast: Cast, patient_id: uuid.UUID
 ) -> None:
-    data = read_timeline(databases, cast.doctor2.actor, patient_id, limit=50).data
+    data = read_timeline(databases, cast.doctor2.actor, patient_id, limit=50).data.decode()
     assert "Título 2" in data
     assert "Título 3" not in data
     assert "Queixa 3" not in data
@@ -134,7 +134,7 @@ def test_inactive_records_are_left_out(databases: Databases, settings: Settings,
         record = create_record(session, cast.doctor.actor, field_cipher(settings), new).record
         session.get_one(MedicalRecord, record.id).deleted_at = datetime.now(UTC)
         session.get_one(MedicalRecord, record.id).deletion_reason = "engano"
-    assert read_timeline(databases, cast.doctor.actor, made).data == "[]"
+    assert read_timeline(databases, cast.doctor.actor, made).data == b"[]"
 
 
 def test_unknown_foreign_and_inactive_patients(databases: Databases, settings: Settings, cast: Cast) -> None:

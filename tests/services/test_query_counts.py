@@ -78,7 +78,7 @@ def test_an_audited_read_is_one_statement_however_long_the_page(
     for limit in (1, 30):
         assert statements_sent(databases, lambda n=limit: list_records(databases, doctor, some, limit=n)) == 1  # type: ignore[misc]
         assert statements_sent(databases, lambda n=limit: search_records(databases, doctor, word, limit=n)) == 1  # type: ignore[misc]
-    record_id = uuid.UUID(list_records(databases, doctor, some, limit=1).data.split('"')[3])
+    record_id = uuid.UUID(list_records(databases, doctor, some, limit=1).data.split(b'"')[3].decode())
     assert statements_sent(databases, lambda: get_record(databases, doctor, record_id)) == 1
 
 

@@ -237,7 +237,7 @@ def test_inactivation_takes_a_reason_and_can_be_undone(databases: Databases, cas
             get_record(databases, cast.people[name].actor, record_id)
     assert read(databases, cast.doctor, record_id, include_deleted=True)["deletedAt"] is not None
     listed = list_records(databases, cast.doctor.actor, RecordFilters(include_deleted=True), limit=100)
-    assert str(record_id) in listed.data
+    assert str(record_id).encode() in listed.data
     with databases.session(Principal.STAFF) as session:
         assert restore_record(session, cast.doctor.actor, cipher, record_id, reason="era válido").record.version == 3
     with pytest.raises(Conflict), databases.session(Principal.STAFF) as session:

@@ -12,9 +12,10 @@ import hmac
 from typing import Any
 
 import orjson
-from flask import Response, request
+from flask import request
 
 from observability.metrics import MASKS
+from web.answer import Answer
 from web.request_log import real
 from web.runtime import runtime
 
@@ -23,7 +24,7 @@ READS = ("GET", "HEAD")
 TAG_BYTES = 16
 
 
-def json_answer(value: Any, status: int = 200, *, etag: str | None = None, location: str | None = None) -> Response:
+def json_answer(value: Any, status: int = 200, *, etag: str | None = None, location: str | None = None) -> Answer:
     """``value`` as JSON. ``etag`` in quotes; ``location`` a path."""
     answer = _answer(orjson.dumps(value, option=orjson.OPT_UTC_Z), status, etag)
     if location is not None:
@@ -31,28 +32,28 @@ def json_answer(value: Any, status: int = 200, *, etag: str | None = None, locat
     return answer
 
 
-def json_text(text: str, *, etag: str | None = None) -> Response:
+def json_text(text: bytes, *, etag: str | None = None) -> Answer:
     """A representation that is JSON already."""
-    return _answer(text.encode(), 200, etag)
+    return _answer(text, 200, etag)
 
 
-def json_page(data: str, next_cursor: str | None) -> Response:
+def json_page(data: bytes, next_cursor: str | None) -> Answer:
     """``{"data": […], "nextCursor": …}`` around a JSON array."""
-    return _answer(b'{"data":%b,"nextCursor":%b}' % (data.encode(), orjson.dumps(next_cursor)), 200, None)
+    return _answer(b'{"data":%b,"nextCursor":%b}' % (data, orjson.dumps(next_cursor)), 200, None)
 
 
-def no_content() -> Response:
-    return Response(status=204)
+def no_content() -> Answer:
+    return Answer(status=204)
 
 
-def _answer(body: bytes, status: int, etag: str | None) -> Response:
+def _answer(body: bytes, status: int, etag: str | None) -> Answer:
     """304 when a reader has this very view of it already (RFC 9110 13.1.2)."""
     environ = real(request).environ
     if status == 200 and environ["REQUEST_METHOD"] in READS:
         etag = etag or digest_tag(body)
         if etag_matches(environ.get("HTTP_IF_NONE_MATCH"), etag):
-            return Response(status=304, headers={"ETag": etag})
-    answer = Response(body, status, mimetype=JSON)
+            return Answer(status=304, headers={"ETag": etag})
+    answer = Answer(body, status, content_type=JSON)
     if etag is not None:
         answer.headers["ETag"] = etag
         if "-" in etag:  # "<version>-<mask>": somebody saw less than there is

@@ -45,7 +45,7 @@ PATIENTS_TAG, TEAM_TAG = "patients", "care teams"
 def team(patient_id: uuid.UUID) -> Response:
     """Who is on the care team now"""
     data = list_team(runtime().databases, current_actor(), patient_id)
-    return json_text(f'{{"data":{data}}}')
+    return json_text(b'{"data":%b}' % data)
 
 
 def join(patient_id: uuid.UUID) -> Response:
@@ -71,7 +71,7 @@ def leave(patient_id: uuid.UUID, user_id: uuid.UUID) -> Response:
 def allergies(patient_id: uuid.UUID) -> Response:
     """A patient's allergies"""
     found = list_allergies(runtime().databases, current_actor(), patient_id)
-    return json_text(f'{{"data":{found.data},"privacy":{found.privacy}}}')
+    return json_text(b'{"data":%b,"privacy":%b}' % (found.data, found.privacy))
 
 
 def note_allergy(patient_id: uuid.UUID) -> Response:

@@ -29,7 +29,7 @@ FRAGMENTS = {"patients-found": "patients/_found.html", "patients-more": "patient
 NUMBER = re.compile(r"[\d .\-]+", re.ASCII)
 KINDS = {11: "cpf", 15: "cns"}  # by how many digits they have
 SHORTEST = 2  # letters: one alone finds half the clinic
-EMPTY = JsonPage("[]", None)
+EMPTY = JsonPage(b"[]", None)
 
 
 def index() -> Response:
