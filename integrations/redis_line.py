@@ -65,6 +65,9 @@ class RedisLine:
             self._drop_connection()
             self._break()
             raise StoreUnavailable from error
+        except BaseException:  # a task's time is over, a process is to end: the answer may come yet
+            self._drop_connection()
+            raise
 
     def ping(self) -> float:
         """Milliseconds until Redis answered. Raises StoreUnavailable; never waits while the circuit is open."""

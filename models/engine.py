@@ -42,8 +42,9 @@ def make_connect(
 
     def open_(to: str) -> Driver:
         return kind.connect(
-            to, connect_timeout=5, application_name="sigilo", prepare_threshold=3, autocommit=True, **GONE
-        )
+            to, connect_timeout=5, application_name="sigilo", client_encoding="UTF8", prepare_threshold=3,
+            autocommit=True, **GONE,
+        )  # fmt: skip
 
     def connect() -> Driver:
         known = here[0]
@@ -55,13 +56,17 @@ def make_connect(
                 raise
             connection = open_(fresh)
             here[0] = fresh
-        connection.execute(
-            f"SET statement_timeout = {int(statement_timeout_ms)}; SET lock_timeout = {LOCK_TIMEOUT_MS};"
-            "SET idle_in_transaction_session_timeout = 60000; SET TimeZone = 'UTC'; SET DateStyle = 'ISO';"
-            # Our statements want the same plan whatever their values, and planning an audited list anew costs
-            # more than running it (measured: 2.1 ms against 0.8 ms).
-            "SET plan_cache_mode = force_generic_plan"
-        )
+        try:
+            connection.execute(
+                f"SET statement_timeout = {int(statement_timeout_ms)}; SET lock_timeout = {LOCK_TIMEOUT_MS};"
+                "SET idle_in_transaction_session_timeout = 60000; SET TimeZone = 'UTC'; SET DateStyle = 'ISO';"
+                # Our statements want the same plan whatever their values, and planning an audited list anew costs
+                # more than running it (measured: 2.1 ms against 0.8 ms).
+                "SET plan_cache_mode = force_generic_plan"
+            )
+        except BaseException:
+            connection.close()
+            raise
         connection.autocommit = False
         return connection
 

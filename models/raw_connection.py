@@ -66,10 +66,11 @@ class RawConnection(psycopg.Connection[Any]):
         result = _checked(self.pgconn.exec_prepared(prepared.name, values, adapters.formats, BINARY))  # type: ignore[arg-type]
         if result.ntuples == 0:
             return None
-        adapters.set_pgresult(result)
-        row = adapters.load_row(0, tuple) or ()
-        adapters.set_pgresult(None)  # an idle connection holds nobody's data
-        return dict(zip(prepared.columns, row, strict=True))
+        try:
+            adapters.set_pgresult(result)
+            return dict(zip(prepared.columns, adapters.load_row(0, tuple) or (), strict=True))
+        finally:
+            adapters.set_pgresult(None)  # an idle connection holds nobody's data
 
     def _prepare_once(self, statement: bytes, types: tuple[int, ...]) -> Prepared:
         found = self._statements.get((statement, types))

@@ -144,6 +144,9 @@ def register_routes(app: Flask, groups: Iterable[Routes]) -> None:
     unguarded = sorted(rule.rule for rule in app.url_map.iter_rules() if rule.endpoint not in table)
     if unguarded:
         raise UnguardedRoute(f"routes without a guard: {', '.join(unguarded)}")
+    hooks = (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs, app.error_handler_spec)
+    if any(names := {name for each in hooks for name, found in each.items() if name is not None and found}):
+        raise ValueError(f"hooks and handlers are the application's, never a group's ({', '.join(sorted(names))})")
     app.extensions[EXTENSION] = table
 
 

@@ -16,6 +16,7 @@ from redis.exceptions import TimeoutError as TookTooLong
 
 from embedded.home import Home
 from embedded.redis import RedisServer
+from integrations.redis_line import RedisLine
 from integrations.redis_wire import AT_ONCE, RedisWire
 
 SECONDS = 0.3
@@ -82,6 +83,31 @@ def test_a_connection_that_redis_closed_is_said_to_be_lost(server: RedisServer, 
         wire.call(("ECHO", "x"))
     assert not isinstance(raised.value, TookTooLong | ResponseError)
     other.close()
+
+
+class Interrupted(BaseException):
+    """What the end of a task's time or of a process is: raised wherever the thread stands."""
+
+
+def test_an_answer_that_was_not_waited_for_is_not_the_next_ones(server: RedisServer) -> None:
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    line = RedisLine(server.url, timeout=10)
+    assert line.call("ECHO", "first") == b"first"
+    assert server.process is not None
+    os.kill(server.process.pid, signal.SIGSTOP)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(Interrupted):
+            line.call("ECHO", "second")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        os.kill(server.process.pid, signal.SIGCONT)
+    assert line.call("ECHO", "third") == b"third"
+    line.close()
 
 
 def test_a_wrong_password_is_refused(server: RedisServer) -> None:

@@ -208,6 +208,15 @@ def test_the_short_way_takes_another_type_under_the_same_name(connection: RawCon
 def test_an_idle_connection_holds_nobodys_data(connection: RawConnection) -> None:
     assert connection.first_row("SELECT repeat('segredo', 9) AS word", {}) == {"word": "segredo" * 9}
     assert connection._known_types.pgresult is None
+    with pytest.raises(psycopg.DataError):
+        connection.first_row("SELECT 'infinity'::timestamptz AS at", {})
+    assert connection._known_types.pgresult is None
+
+
+def test_what_is_passed_on_is_bytes_to_the_last_blank(connection: RawConnection) -> None:
+    row = connection.first_row("SELECT 'ação '::text::bpchar AS data, 'ação '::text AS text", {})
+    assert row == {"data": "ação ".encode(), "text": "ação "}
+    assert connection.execute("SELECT 'ação '::text::bpchar").fetchone() == ("ação ",), "a cursor's are as ever"
 
 
 def test_the_short_way_gives_the_first_row_or_none(connection: RawConnection) -> None:

@@ -34,6 +34,16 @@ def test_a_route_cannot_be_added_without_a_guard() -> None:
         Routes("x").add("/x", view=show)  # type: ignore[call-arg]
 
 
+def test_a_hook_of_one_group_is_refused() -> None:
+    """It would never run: requests are of no group (web/app.py)."""
+    app = Flask("bare", static_folder=None)
+    app.before_request_funcs["x"] = [lambda: None]
+    with pytest.raises(ValueError, match=r"never a group's \(x\)"):
+        register_routes(app, [])
+    app.before_request_funcs.clear()
+    register_routes(app, [])
+
+
 def test_an_application_with_a_route_past_the_table_does_not_start() -> None:
     app = Flask("bare", static_folder=None)
     app.add_url_rule("/backdoor", view_func=show)
