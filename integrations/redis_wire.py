@@ -1,7 +1,7 @@
 """One connection to Redis for what every request asks: redis-py makes it, hiredis alone speaks on it.
 
-redis-py spends 60 µs of Python on a call, because it can do so much more: retries, health checks, pushed messages. What
-it knows of the address (TLS, password, database) is used here, and its errors; the call itself takes a third of that.
+redis-py's own way takes some 40 µs of Python more a call, because it can do so much more: retries, health checks,
+pushed messages. What it knows of the address (TLS, password, database) is used here, and its errors.
 """
 
 from __future__ import annotations

@@ -144,10 +144,19 @@ def register_routes(app: Flask, groups: Iterable[Routes]) -> None:
     unguarded = sorted(rule.rule for rule in app.url_map.iter_rules() if rule.endpoint not in table)
     if unguarded:
         raise UnguardedRoute(f"routes without a guard: {', '.join(unguarded)}")
-    hooks = (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs, app.error_handler_spec)
-    if any(names := {name for each in hooks for name, found in each.items() if name is not None and found}):
-        raise ValueError(f"hooks and handlers are the application's, never a group's ({', '.join(sorted(names))})")
+    _refuse_hooks_of_groups(app)
     app.extensions[EXTENSION] = table
+
+
+def _refuse_hooks_of_groups(app: Flask) -> None:
+    """They would never run: no request is of a group (``Incoming`` in web/app.py). Raises ValueError."""
+    kinds: tuple[Mapping[str | None, object], ...] = (
+        app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs, app.error_handler_spec,
+        app.url_value_preprocessors,
+    )  # fmt: skip
+    named = sorted({name for kind in kinds for name, found in kind.items() if name is not None and found})
+    if named:
+        raise ValueError(f"hooks and handlers are the application's, never a group's ({', '.join(named)})")
 
 
 def route_table(app: Flask) -> dict[str, Route]:

@@ -19,7 +19,7 @@ from embedded.redis import RedisServer
 from integrations.redis_line import RedisLine
 from integrations.redis_wire import AT_ONCE, RedisWire
 
-SECONDS = 0.3
+SECONDS = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_a_hung_redis_is_waited_for_once_and_no_longer(server: RedisServer, wire
         started = time.monotonic()
         with pytest.raises(TookTooLong):
             wire.call(("ECHO", "x"))
-        assert SECONDS * 0.9 <= time.monotonic() - started < SECONDS + 2
+        assert SECONDS * 0.9 <= time.monotonic() - started < SECONDS * 1.9, "not twice"
     finally:
         os.kill(server.process.pid, signal.SIGCONT)
 

@@ -47,12 +47,13 @@ def whole(make_own_app: MakeApp, closed: list[str]) -> Flask:
     return make_own_app(routes)
 
 
-def given(app: Flask, path: str, method: str = "GET") -> Any:
+def given(app: Flask, path: str) -> Any:
     """The very object that the server gets."""
+
     def start(*_: Any) -> Callable[[bytes], object]:
         return len
 
-    return app(create_environ(path, method=method), start)
+    return app(create_environ(path), start)
 
 
 def test_a_whole_body_is_given_in_one_piece(whole: Flask) -> None:

@@ -41,6 +41,10 @@ def test_a_hook_of_one_group_is_refused() -> None:
     with pytest.raises(ValueError, match=r"never a group's \(x\)"):
         register_routes(app, [])
     app.before_request_funcs.clear()
+    app.url_value_preprocessors["y"] = [lambda *_: None]
+    with pytest.raises(ValueError, match=r"never a group's \(y\)"):
+        register_routes(app, [])
+    app.url_value_preprocessors.clear()
     register_routes(app, [])
 
 
