@@ -3,9 +3,9 @@
 psycopg's cursor spends 80 µs of Python on a statement, because it can do so much more: pipelines, several results,
 rows a few at a time. The same statement through libpq's own calls, with psycopg's adapters at both ends, takes about
 half. They are kept, since finding out anew how each type is written is most of what they cost, and values come as
-PostgreSQL holds them, not as text: together that saves a tenth of a list's Python (ADR 4). JSON that is only passed on is
-asked for as ``bpchar``, which costs PostgreSQL nothing (to ``bytea`` it would read all of it once more) and no column
-of ours is: that comes as bytes, which never become a ``str`` in between.
+PostgreSQL holds them, not as text: together that saves a tenth of a list's Python (ADR 4). JSON that is only passed on
+is asked for as ``bpchar``, which costs PostgreSQL nothing (to ``bytea`` it would read all of it once more) and no
+column of ours is: that comes as bytes, which never become a ``str`` in between.
 """
 
 from __future__ import annotations
