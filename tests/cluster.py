@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import shutil
 import signal
@@ -16,9 +15,9 @@ from typing import Any
 
 import psycopg
 
-from embedded.postgres import PACKAGE, PROGRAMS, package_folder
 from embedded.process import Account, spawn, stop, wait_until
 from embedded.system_account import ensure_account, ensure_system_folder, place_programs, remove_system_folder
+from embedded.wheel_programs import NEWEST, installed_postgres, postgres_wheel_version
 from tests.installation import free_port
 
 LOGIN, PASSWORD = "cluster", "of the tests alone"
@@ -157,14 +156,16 @@ def account_here() -> Account | None:
 
 def programs_here() -> Programs:
     """Those that TEST_POSTGRES_PROGRAMS names, else the wheel's."""
-    account = account_here()
     named = os.environ.get("TEST_POSTGRES_PROGRAMS")
-    if named:
-        return Programs(Path(named), account)
-    package = package_folder(PACKAGE)
+    return Programs(Path(named), account_here()) if named else brought_programs()
+
+
+def brought_programs(version: str = NEWEST) -> Programs:
+    """Those of the wheel's PostgreSQL of that major version."""
+    account, installed = account_here(), installed_postgres(version)
     if account is not None:
-        package = place_programs(package, importlib.metadata.version(PACKAGE), account)
-    return Programs(package / PROGRAMS, account)
+        installed = place_programs(installed, postgres_wheel_version(), account)
+    return Programs(installed / "bin", account)
 
 
 def production_programs() -> Programs:

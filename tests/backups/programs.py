@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from embedded.postgres import PACKAGE, PROGRAMS, package_folder
+from embedded.wheel_programs import postgres_programs
 from tests.servers import DatabaseServer
 
 
@@ -19,4 +19,4 @@ def server_programs(server: DatabaseServer) -> Path:
     if os.environ.get("TEST_DATABASE_URL"):
         with psycopg.connect(server.maintenance_url) as connection:
             return Path(f"/usr/lib/postgresql/{connection.info.server_version // 10_000}/bin")
-    return package_folder(PACKAGE) / PROGRAMS
+    return postgres_programs()

@@ -14,10 +14,9 @@ from pathlib import Path
 import redis
 
 from config import Settings, load_settings
-from embedded.postgres import package_folder
 from embedded.process import spawn, stop, wait_until
 from embedded.redis import NEVER_AGAIN
-from embedded.redis import PACKAGE as REDIS
+from embedded.wheel_programs import redis_program
 from tests.cluster import Server, programs_here
 from tests.deploy.composed import ROOT, Bootstrapped, Project
 from tests.installation import free_port
@@ -115,7 +114,7 @@ class Installation:
             assert before in text
             text = text.replace(before, after)
         (folder / "redis.conf").write_text(text)
-        command = [str(package_folder(REDIS) / "bin" / "redis-server"), str(folder / "redis.conf")]
+        command = [str(redis_program()), str(folder / "redis.conf")]
         process = spawn(command, environment={"PATH": "/usr/bin:/bin"}, folder=folder, log=folder / "log")
         try:
             health = redis.Redis(port=self.ports[name], username="health", password="any", retry=NEVER_AGAIN)

@@ -16,10 +16,13 @@ import pytest
 
 from embedded.errors import EmbeddedError
 from embedded.home import Home
+from embedded.installation import installation_environment
 from embedded.postgres import FORGETFUL, PostgresServer
 from embedded.process import is_alive, processes_in, wait_until
 from embedded.secrets import SUPERUSER, SUPERUSER_PASSWORD, SecretsFolder
 from embedded.system_account import SYSTEM_FOLDER
+from embedded.wheel_programs import NEWEST
+from tests.cluster import brought_programs
 from tests.embedded.conftest import MakePostgres
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -223,6 +226,28 @@ def test_data_of_another_version_is_refused(stopped: PostgresServer) -> None:
     with pytest.raises(EmbeddedError, match="PostgreSQL 13's"):
         stopped.start()
     file.write_text(version)
+
+
+def test_new_data_is_made_by_the_newest_postgresql(running: PostgresServer) -> None:
+    assert running.version == NEWEST
+    assert ask(running.maintenance_url, "SELECT current_setting('server_version_num')::int / 10000") == (int(NEWEST),)
+
+
+def test_data_of_the_older_postgresql_keeps_it(own_home: Home, make_postgres: MakePostgres) -> None:
+    """As an installation that was made when 16 was all that the wheel was used for."""
+    older = PostgresServer(own_home, durable=False, programs=brought_programs("16").folder)
+    older.start()
+    run_statement(older.maintenance_url, "CREATE TABLE kept AS SELECT 7 AS answer")
+    older.stop()
+    server = make_postgres(own_home)
+    server.start()
+    asked = "SELECT answer, current_setting('server_version_num')::int / 10000 FROM kept"
+    assert ask(server.maintenance_url, asked) == (7, 16)
+    # Dumped by its own version: what a newer pg_dump writes does not restore cleanly into it.
+    found = installation_environment(own_home, {}, port=0, postgres=server, redis=None)
+    programs = Path(found["POSTGRES_PROGRAMS"])
+    said = subprocess.run([programs / "pg_dump", "--version"], capture_output=True, text=True, check=True)
+    assert "(PostgreSQL) 16" in said.stdout
 
 
 def test_server_that_does_not_start_says_why(stopped: PostgresServer) -> None:

@@ -21,9 +21,8 @@ from typing import IO
 import pytest
 
 from config import PRODUCT_VERSION, Principal, load_settings
-from embedded.postgres import package_folder
 from embedded.process import spawn, stop, wait_until
-from embedded.redis import PACKAGE as REDIS
+from embedded.wheel_programs import redis_program
 from models import Role
 from models.engine import Databases
 from services.password import hash_password
@@ -76,7 +75,7 @@ def database() -> Iterator[Server]:
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
     port = free_port()
-    program = str(package_folder(REDIS) / "bin" / "redis-server")
+    program = str(redis_program())
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
     process = spawn(command, environment={"PATH": "/usr/bin:/bin"}, folder=tmp_path, log=tmp_path / "redis.log")
     yield f"redis://127.0.0.1:{port}/0"
