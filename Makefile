@@ -43,7 +43,7 @@ coverage: $(INSTALLED) ## Run all tests, and fail when they reach less than 90 %
 test-pg15: $(INSTALLED) ## Run the tests of schema, roles, search and audit on Debian's PostgreSQL 15
 	@programs=$$(scripts/install-postgresql-15) && TEST_POSTGRES_PROGRAMS=$$programs $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope -m database
 
-test-pg16: $(INSTALLED) ## Run them on the wheel's PostgreSQL 16, which homes that it made are still run by
+test-pg16: $(INSTALLED) ## Run the same on the wheel's PostgreSQL 16, which still runs the homes that it made
 	@programs=$$($(BIN)/python -c "from tests.cluster import brought_programs as brought; print(brought('16').folder)") && TEST_POSTGRES_PROGRAMS=$$programs $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope -m database
 
 faults: $(INSTALLED) ## Kill, hang, flush and fill what runs, a thousand times, and check the books (half an hour)

@@ -132,7 +132,7 @@ class Settings(BaseSettings):
     # Of WAL that a drill may make on a server that archives every change: a sixteenth of pgBackRest's queue.
     drill_archived_mib: Annotated[int, Field(ge=0)] = 512
     backup_run_minutes: Annotated[int, Field(ge=10, le=1380)] = 110  # of one run: a backup, drills, deletions
-    postgres_programs: str = ""  # folder with pg_dump and pg_restore; looked for where Debian has them without it
+    postgres_programs: str = ""  # folders with pg_dump and pg_restore, as in PATH; looked for where Debian has them too
     ollama_url: str = ""  # http://127.0.0.1:11434: Ollama of one's own; empty: rules alone write and suggest
     ai_model: str = "llama3.2:3b"
     ai_timeout_seconds: Annotated[int, Field(ge=5, le=3600)] = 240  # for a whole answer; half of it for its first word

@@ -48,7 +48,7 @@ def programs_of(settings: Settings, major: int) -> Path:
     """Folder with the pg_dump and pg_restore of PostgreSQL ``major``. Raises BackupFailed."""
     named = settings.postgres_programs
     on_path = shutil.which("pg_dump")
-    places = [Path(named)] if named else []
+    places = [Path(place) for place in named.split(os.pathsep) if place]
     places += [Path(DEBIAN.format(major)), *([Path(on_path).resolve().parent] if on_path else [])]
     found = {place: _major(place) for place in dict.fromkeys(places)}
     for place, version in found.items():

@@ -18,7 +18,6 @@ from embedded.home import Home
 from embedded.postgres import PostgresServer
 from embedded.redis import RedisServer
 from embedded.secrets import AUDIT_SIGNING_KEY, FIELD_KEY, SUPERUSER_PASSWORD, SecretsFolder
-from embedded.wheel_programs import postgres_programs
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -86,7 +85,7 @@ def installation_environment(
             name = f"database_url_{principal.value}"
             found[f"{name.upper()}_FILE"] = str(folder.store(name, url))
         if not environ.get("POSTGRES_PROGRAMS"):
-            found["POSTGRES_PROGRAMS"] = str(postgres_programs(postgres.version))  # pg_dump of the same version
+            found["POSTGRES_PROGRAMS"] = os.pathsep.join(map(str, postgres.client_programs))
         # For `sigilo db url --role superuser` and for preparing the database; no setting of the application.
         folder.store("database_url_superuser", postgres.superuser_url)
     if redis is not None:

@@ -22,7 +22,13 @@ from embedded.process import Account, end_strangers, processes_in, spawn, stop, 
 from embedded.readiness import wait_ready
 from embedded.secrets import SUPERUSER, SUPERUSER_PASSWORD, SecretsFolder
 from embedded.system_account import ensure_account, ensure_system_folder, place_programs, remove_system_folder
-from embedded.wheel_programs import NEWEST, POSTGRES_FOLDERS, installed_postgres, postgres_wheel_version
+from embedded.wheel_programs import (
+    NEWEST,
+    brought_versions,
+    installed_postgres,
+    postgres_programs,
+    postgres_wheel_version,
+)
 
 DATABASE = "sigilo"
 # Names the socket file alone (.s.PGSQL.5432): listen_addresses is empty, so two installations never meet.
@@ -83,8 +89,20 @@ class PostgresServer:
 
     @property
     def version(self) -> str:
-        """The major version that made the data, such as "18"; there must be some."""
-        return (self.data / "PG_VERSION").read_text().strip()
+        """The major version that made the data, such as "18". Raises EmbeddedError where that can't be told."""
+        try:
+            found = (self.data / "PG_VERSION").read_text().strip()
+        except FileNotFoundError:
+            found = ""
+        if not found:
+            raise EmbeddedError(f"{self.data} is damaged, PG_VERSION says nothing: restore a backup")
+        return found
+
+    @property
+    def client_programs(self) -> list[Path]:
+        """Folders with a pg_dump: the one of the data's version first, then what else is brought, for other servers."""
+        own = self._given_programs or postgres_programs(self.version)
+        return list(dict.fromkeys([own, *map(postgres_programs, brought_versions())]))
 
     @property
     def log(self) -> Path:
@@ -191,7 +209,7 @@ class PostgresServer:
         """The folder of the programs that made the data, or will. Raises EmbeddedError where nobody brings them."""
         found = self.version if self.data.is_dir() else None
         given = self._given_programs
-        brought = list(POSTGRES_FOLDERS) if given is None else [major_version(given)]
+        brought = brought_versions() if given is None else [major_version(given)]
         if found is not None and found not in brought:
             raise EmbeddedError(
                 f"{self.data} is PostgreSQL {found}'s and this Sigilo brings {' and '.join(brought)}: "

@@ -96,42 +96,33 @@ def place_programs(installed: Path, version: str, account: Account) -> Path:
     """Copy ``installed``, one of the wheel's PostgreSQLs, and the libraries beside the wheel's package to where
     ``account`` may run them.
 
-    Copied once per ``version`` of the wheel; owned by root, so that a broken-into server cannot change its programs.
-    Returns the copy of ``installed``.
+    Copied once per ``version`` of the wheel, each into a folder of its own, which is whole or not there; owned by root,
+    so that a broken-into server cannot change its programs. Returns the copy of ``installed``.
     """
     package = installed.parent
     with _exclusively():
         folder = SYSTEM_FOLDER / PROGRAMS
         folder.mkdir(mode=0o711, exist_ok=True)
         folder.chmod(0o711)
-        placed = folder / version
-        inside = placed / package.name
-        placed.mkdir(mode=0o700, exist_ok=True)
-        os.chown(placed, 0, account.gid)
-        placed.chmod(0o750)
-        inside.mkdir(exist_ok=True)
-        inside.chmod(0o755)
-        # Libraries first: where the programs are, all is.
-        _copy_once(package.with_name(f"{package.name}.libs"), placed)
-        return _copy_once(installed, inside)
-
-
-def _copy_once(source: Path, folder: Path) -> Path:
-    """``source`` below ``folder``, of which a copy that was killed leaves nothing."""
-    target, partial = folder / source.name, folder / f".{source.name}.partial"
-    if target.is_dir():
-        return target
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(source, partial, ignore=shutil.ignore_patterns("include", "*.a", "__pycache__"))
-    # A private umask at installation made them unreadable for the account.
-    for path, _, files in os.walk(partial):
-        os.chmod(path, 0o755)  # noqa: S103  (inside a 0750 folder)
-        for name in files:
-            file = Path(path, name)
-            if not file.is_symlink():
-                file.chmod(0o755 if file.stat().st_mode & 0o100 else 0o644)
-    partial.rename(target)
-    return target
+        placed = folder / f"{version}-{installed.name}"
+        if not placed.is_dir():
+            partial = folder / f".{placed.name}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(mode=0o700)
+            skip = shutil.ignore_patterns("include", "*.a", "__pycache__")
+            shutil.copytree(installed, partial / package.name / installed.name, ignore=skip)
+            shutil.copytree(package.with_name(f"{package.name}.libs"), partial / f"{package.name}.libs")
+            # A private umask at installation made them unreadable for the account.
+            for path, _, files in os.walk(partial):
+                os.chmod(path, 0o755)  # noqa: S103  (inside a 0750 folder)
+                for name in files:
+                    file = Path(path, name)
+                    if not file.is_symlink():
+                        file.chmod(0o755 if file.stat().st_mode & 0o100 else 0o644)
+            os.chown(partial, 0, account.gid)
+            partial.chmod(0o750)
+            partial.rename(placed)
+        return placed / package.name / installed.name
 
 
 def remove_system_folder(link: Path) -> None:

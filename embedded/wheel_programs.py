@@ -15,14 +15,19 @@ POSTGRES_FOLDERS = {"18": "pginstall18", "16": "pginstall"}
 NEWEST = "18"
 
 
+def brought_versions() -> list[str]:
+    """Major versions of PostgreSQL that the wheel has, the newest first. Raises EmbeddedError without a wheel."""
+    package = package_folder(POSTGRES)
+    return [version for version, name in POSTGRES_FOLDERS.items() if (package / name / "bin" / "postgres").is_file()]
+
+
 def installed_postgres(version: str = NEWEST) -> Path:
-    """Folder of the wheel's PostgreSQL of that major version, with its programs in ``bin``. Raises EmbeddedError,
-    KeyError where the wheel has none."""
+    """Folder of a PostgreSQL that the wheel has, with its programs in ``bin``. Raises EmbeddedError without a wheel."""
     return package_folder(POSTGRES) / POSTGRES_FOLDERS[version]
 
 
 def postgres_programs(version: str = NEWEST) -> Path:
-    """Folder of its programs, pg_dump among them. Raises as ``installed_postgres``."""
+    """Folder of its programs, pg_dump among them. Raises EmbeddedError without a wheel."""
     return installed_postgres(version) / "bin"
 
 
@@ -31,7 +36,7 @@ def postgres_wheel_version() -> str:
 
 
 def redis_program() -> Path:
-    """Raises EmbeddedError."""
+    """Raises EmbeddedError without a wheel."""
     return package_folder(REDIS) / "bin" / "redis-server"
 
 

@@ -25,8 +25,8 @@ def make_postgres() -> Iterator[MakePostgres]:
     """Makes servers, not started yet, whose data is deleted at the end."""
     made: list[PostgresServer] = []
 
-    def make(home: Home, *, durable: bool = False) -> PostgresServer:
-        made.append(PostgresServer(home, durable=durable))
+    def make(home: Home, *, durable: bool = False, programs: Path | None = None) -> PostgresServer:
+        made.append(PostgresServer(home, durable=durable, programs=programs))
         return made[-1]
 
     yield make

@@ -223,7 +223,10 @@ def test_data_of_another_version_is_refused(stopped: PostgresServer) -> None:
     file = stopped.data / "PG_VERSION"
     version = file.read_text()
     file.write_text("13\n")
-    with pytest.raises(EmbeddedError, match="PostgreSQL 13's"):
+    with pytest.raises(EmbeddedError, match="PostgreSQL 13's and this Sigilo brings 18 and 16"):
+        stopped.start()
+    file.write_text("")
+    with pytest.raises(EmbeddedError, match="damaged"):
         stopped.start()
     file.write_text(version)
 
@@ -235,7 +238,7 @@ def test_new_data_is_made_by_the_newest_postgresql(running: PostgresServer) -> N
 
 def test_data_of_the_older_postgresql_keeps_it(own_home: Home, make_postgres: MakePostgres) -> None:
     """As an installation that was made when 16 was all that the wheel was used for."""
-    older = PostgresServer(own_home, durable=False, programs=brought_programs("16").folder)
+    older = make_postgres(own_home, programs=brought_programs("16").folder)
     older.start()
     run_statement(older.maintenance_url, "CREATE TABLE kept AS SELECT 7 AS answer")
     older.stop()
@@ -245,9 +248,11 @@ def test_data_of_the_older_postgresql_keeps_it(own_home: Home, make_postgres: Ma
     assert ask(server.maintenance_url, asked) == (7, 16)
     # Dumped by its own version: what a newer pg_dump writes does not restore cleanly into it.
     found = installation_environment(own_home, {}, port=0, postgres=server, redis=None)
-    programs = Path(found["POSTGRES_PROGRAMS"])
-    said = subprocess.run([programs / "pg_dump", "--version"], capture_output=True, text=True, check=True)
-    assert "(PostgreSQL) 16" in said.stdout
+    said = [
+        subprocess.run([Path(folder) / "pg_dump", "--version"], capture_output=True, text=True, check=True).stdout
+        for folder in found["POSTGRES_PROGRAMS"].split(os.pathsep)
+    ]
+    assert ["(PostgreSQL) 16" in said[0], f"(PostgreSQL) {NEWEST}" in said[1]] == [True, True]
 
 
 def test_server_that_does_not_start_says_why(stopped: PostgresServer) -> None:

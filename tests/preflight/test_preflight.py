@@ -16,6 +16,7 @@ from embedded.preflight import acts, queries, readiness
 from embedded.preflight.check import Outcome, State
 from embedded.process import wait_until
 from services.backup_standing import AT_WORK
+from services.job_schedule import BACKUP
 from tests.preflight.conftest import HOST, OPERATOR, Place, failing
 from tests.preflight.front import front, saying
 
@@ -146,8 +147,9 @@ def test_a_schema_of_another_release_fails(place: Place) -> None:
 
 def test_a_backup_that_no_drill_restored_fails(place: Place) -> None:
     # A new installation makes one of its own too, and drills it: what that verifies meanwhile would count.
-    settled = f"SELECT EXISTS (SELECT FROM backups WHERE origin = 'SCHEDULED') AND NOT {AT_WORK}"
-    assert wait_until(lambda: place.query(settled) == (True,), 60)
+    made = f"EXISTS (SELECT FROM job_runs WHERE job = '{BACKUP}' AND finished_at IS NOT NULL)"
+    settled = f"SELECT {made} AND NOT {AT_WORK}"
+    assert wait_until(lambda: place.query(settled) == (True,), 60), place.query("SELECT array_agg(b) FROM backups b")
     with wrong_row(
         place,
         "UPDATE backups SET state = 'DONE' WHERE state = 'VERIFIED'",
