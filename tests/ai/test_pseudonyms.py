@@ -169,6 +169,13 @@ def test_one_person_has_one_number_and_others_have_others() -> None:
     assert numbers == ["1", "1", "1", "2", "3", "4"]
 
 
+def test_an_account_whose_name_is_a_sentence_takes_no_word_from_others() -> None:
+    pseudonyms = table()
+    pseudonyms.known("person", "Sem Nome Por Enquanto")
+    assert pseudonyms.hide("Enxaqueca sem aura, por mais de três dias.") == "Enxaqueca sem aura, por mais de três dias."
+    assert "Nome" not in pseudonyms.hide("Atendida por Sem Nome Por Enquanto.")
+
+
 def test_titles_and_kinship_give_away_who_is_in_no_table() -> None:
     text = "Atendida pela Dra. Carla de Souza (CRM-SP 123456), veio com o filho Pedro Henrique. RG 12.345.678-9"
     hidden = table().hide(text)
