@@ -73,7 +73,9 @@ class RedisWakeup:
         asker = current_traceparent()
         if asker is not None and len(askers) < MOST_ASKERS:
             askers.append(asker)
-        self._asked.set()
+        # Noted before it is looked at, so what was asked when this was cleared is taken along.
+        if not self._asked.is_set():
+            self._asked.set()
 
     def _start(self) -> None:
         """Start the thread, once in each process: a forked one inherits none."""

@@ -86,7 +86,10 @@ def _first_row(
     databases: Databases, actor: Actor, statement: str, parameters: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     try:
-        with _connection(databases, actor) as connection:
+        if actor.role is not Role.PATIENT:
+            with databases.autocommit(Principal.STAFF) as connection:
+                return connection.first_row(statement, parameters)
+        with _of_patient(databases, actor) as connection:
             return connection.first_row(statement, parameters)
     except psycopg.DataError:
         raise
@@ -107,7 +110,7 @@ def together(databases: Databases, actor: Actor) -> Iterator[Databases]:
         return
     refused = None
     try:
-        with _connection(databases, actor) as connection:
+        with _of_patient(databases, actor) as connection:
             try:
                 yield databases.holding(Principal.PATIENT, connection)
             except ServiceError as error:
@@ -121,11 +124,8 @@ def together(databases: Databases, actor: Actor) -> Iterator[Databases]:
 
 
 @contextmanager
-def _connection(databases: Databases, actor: Actor) -> Iterator[RawConnection]:
-    if actor.role is not Role.PATIENT:
-        with databases.autocommit(Principal.STAFF) as connection:
-            yield connection
-        return
+def _of_patient(databases: Databases, actor: Actor) -> Iterator[RawConnection]:
+    """In a transaction that names the patient."""
     with databases.autocommit(Principal.PATIENT) as connection:
         if connection.pgconn.transaction_status == TransactionStatus.INTRANS:
             yield connection  # of reads together, who named the patient

@@ -18,6 +18,7 @@ from services.actor import Actor, Standing
 from services.authenticate import Identity, Known, find_session
 from services.errors import CallerChanged, Unauthenticated
 from web.csrf import session_cookie
+from web.proxies import real
 from web.runtime import runtime
 
 BACKGROUND_HEADER = "Sigilo-Background"
@@ -70,11 +71,12 @@ def authenticate(*, by_header: bool, may_recall: bool = False) -> Identity | Non
     """Find out who calls and set ``g.actor``. With ``by_header`` an Authorization header decides alone, and a cookie
     counts without one; else it is as if there were no such header. With ``may_recall`` the holder of a token may be
     remembered, who counts once confirmed."""
-    header = request.environ.get("HTTP_AUTHORIZATION") if by_header else None
+    environ = real(request).environ
+    header = environ.get("HTTP_AUTHORIZATION") if by_header else None
     if header is not None:
         scheme, _, token = header.partition(" ")
         return _by_token(token.strip(), may_recall=may_recall) if scheme.lower() == "bearer" else None
-    if request.environ.get("HTTP_COOKIE") is None:
+    if environ.get("HTTP_COOKIE") is None:
         return None
     person: Any = flask_login_user
     return _become(person.identity) if person.is_authenticated else None
@@ -84,21 +86,22 @@ def _by_token(token: str, *, may_recall: bool) -> Identity | None:
     callers = runtime().callers
     known = callers.recall(token) if may_recall else None
     if known is not None:
-        g.known = known
+        real(g).known = known
         return _become(known.identity, Standing(known.token_row, known.user_version, known.identity.user_quota))
     known = callers.look_up(token)
     return None if known is None else _become(known.identity)
 
 
 def _become(identity: Identity, standing: Standing | None = None) -> Identity:
-    g.identity = identity
-    g.actor = make_actor(identity, standing)
+    state = real(g)
+    state.identity = identity
+    state.actor = make_actor(identity, standing)
     return identity
 
 
 def is_remembered() -> bool:
     """Whether who calls is only remembered, and nothing has confirmed it yet."""
-    actor: Actor | None = g.get("actor")
+    actor: Actor | None = real(g).get("actor")
     return actor is not None and actor.standing is not None and not actor.standing.is_confirmed
 
 
@@ -136,6 +139,7 @@ def answer_confirmed(answer: Callable[[], T], pass_again: Callable[[], None]) ->
 
 
 def make_actor(identity: Identity, standing: Standing | None = None) -> Actor:
+    state = real(g)
     return Actor(
         user_id=identity.user_id,
         role=Role(identity.role),
@@ -145,16 +149,16 @@ def make_actor(identity: Identity, standing: Standing | None = None) -> Actor:
         scopes=None if identity.scopes is None else frozenset(identity.scopes),
         token_id=identity.token_id,
         session_id=identity.session_id,
-        ip=g.address,
-        user_agent=request.environ.get("HTTP_USER_AGENT"),
-        request_id=g.request_id,
+        ip=state.address,
+        user_agent=real(request).environ.get("HTTP_USER_AGENT"),
+        request_id=state.request_id,
         standing=standing,
     )
 
 
 def current_actor() -> Actor:
     """Who acts in this request. Raises Unauthenticated when nobody is signed in."""
-    actor: Actor | None = g.get("actor")
+    actor: Actor | None = real(g).get("actor")
     if actor is None:
         raise Unauthenticated(WHO_ARE_YOU)
     return actor
@@ -162,4 +166,4 @@ def current_actor() -> Actor:
 
 def is_bearer() -> bool:
     """Whether the caller authenticates by header, which no other site can make a browser send."""
-    return "HTTP_AUTHORIZATION" in request.environ
+    return "HTTP_AUTHORIZATION" in real(request).environ

@@ -24,7 +24,8 @@ from web.guards import Limit, Route, route_table
 from web.htmx import MAIN, go, target
 from web.limiter import choose_bucket, note_decision, spend_api_quota
 from web.problems import wants_page
-from web.request_log import log_request, real
+from web.proxies import real
+from web.request_log import log_request
 from web.runtime import runtime
 
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
@@ -106,34 +107,35 @@ class Gate:
 
     def pass_guard(self) -> Any:
         """Let the request through to its view, or refuse it. An address that is none goes on to its 404."""
-        state = real(g)
+        incoming, state = real(request), real(g)
         if state.rate is not None:
             self._count()
             if state.decision.is_near:
                 note_decision(state.bucket, state.decision)
         route: Route | None = state.route
         if route is None:
-            if request.url_rule is not None:
+            if incoming.url_rule is not None:
                 raise RuntimeError("a route without a guard was called")
             return None
-        is_unsafe = request.environ["REQUEST_METHOD"] in UNSAFE_METHODS and not (is_bearer() and route.is_api)
+        is_unsafe = incoming.environ["REQUEST_METHOD"] in UNSAFE_METHODS and not (is_bearer() and route.is_api)
         if is_unsafe:
-            refuse_foreign_sites(request, self._settings)
+            refuse_foreign_sites(incoming, self._settings)
         answer = self._check(route)
-        if answer is None and is_unsafe and (g.get("actor") is not None or not route.is_api):
+        if answer is None and is_unsafe and (state.get("actor") is not None or not route.is_api):
             # Looking for the token reads the form: only for those who may send one, and only as long as it may be.
             if route.max_bytes is not None:
-                request.max_content_length = route.max_bytes
+                incoming.max_content_length = route.max_bytes
             require_token(self._csrf, self._settings)
         return answer or self._check_step_up(route)
 
     def _check(self, route: Route) -> Any:
-        guard, actor = route.guard, g.get("actor")
+        state = real(g)
+        guard, actor = route.guard, state.get("actor")
         if actor is None:
             if not guard.signed_in:
                 return None
             return self._ask_to_sign_in(route)
-        if g.identity.must_change and guard.signed_in and route.endpoint not in BEFORE_CHANGE:
+        if state.identity.must_change and guard.signed_in and route.endpoint not in BEFORE_CHANGE:
             if route.is_api:
                 raise Forbidden(CHANGE_PASSWORD)
             return redirect("/password", 303)

@@ -22,6 +22,7 @@ from services.quota import Bucket, Decision, Quotas
 from services.quota_log import Spender
 from web.guards import Limit
 from web.problems import on_service_error
+from web.proxies import real
 from web.runtime import runtime
 
 TOO_MANY = "Too many requests. Wait for the number of seconds in Retry-After and try again."
@@ -99,7 +100,8 @@ def spend_api_quota(settings: Settings, identity: Identity) -> None:
     limit, seconds = parse_rate(rate)
     owner = f"t:{identity.token_id}" if identity.token_quota else f"u:{identity.user_id}"
     decision = runtime().quotas.spend(f"api:{owner}", limit, seconds)
-    g.bucket, g.decision = Bucket.API, decision
+    state = real(g)
+    state.bucket, state.decision = Bucket.API, decision
     if not decision.allowed or decision.is_near:
         note_decision(Bucket.API, decision)
         if not decision.allowed:

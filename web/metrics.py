@@ -25,7 +25,8 @@ from services.state_measure import Readings, measure_state
 from web.client_address import is_trusted_proxy, parse_address
 from web.guards import PUBLIC, Limit, Routes
 from web.health import optional_findings
-from web.request_log import KNOWN_METHODS, real
+from web.proxies import real
+from web.request_log import KNOWN_METHODS
 from web.runtime import runtime
 
 EXTENSION = "sigilo-metrics"
@@ -60,7 +61,7 @@ class RouteMetrics(PrometheusMetrics):  # type: ignore[misc]
 
         @app.after_request
         def observe(response: Response) -> Response:
-            state, method = real(g), request.environ["REQUEST_METHOD"]
+            state, method = real(g), real(request).environ["REQUEST_METHOD"]
             rule = None if state.route is None else state.route.rule
             key = (method if method in KNOWN_METHODS else "OTHER", rule, response.status_code)
             known = found.get(key)
@@ -87,11 +88,11 @@ def count_in_progress(app: Flask) -> None:
     @app.before_request
     def begin() -> None:
         IN_PROGRESS.inc()
-        g.is_in_progress = True
+        real(g).is_in_progress = True
 
     @app.teardown_request
     def end(_: BaseException | None) -> None:
-        if g.pop("is_in_progress", False):
+        if real(g).pop("is_in_progress", False):
             IN_PROGRESS.dec()
 
 

@@ -6,19 +6,13 @@ The rule and never the path, which carries ids; no query, no body, no name of a 
 from __future__ import annotations
 
 import time
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from flask import Request, Response
 
 from observability.logging import write_line
 
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-T = TypeVar("T")
-
-
-def real(proxy: T) -> T:
-    """The object behind one of Flask's proxies."""
-    return cast(T, proxy._get_current_object())  # type: ignore[attr-defined]
 
 
 def log_request(incoming: Request, response: Response, state: Any) -> None:

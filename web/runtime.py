@@ -19,6 +19,7 @@ from services.field_encryption import FieldCipher, field_cipher
 from services.quota import Quotas
 from services.quota_log import QuotaLog
 from services.remembered_caller import RememberedCallers
+from web.proxies import real
 
 EXTENSION = "sigilo"
 
@@ -74,5 +75,5 @@ class Runtime:
 
 def runtime() -> Runtime:
     """The runtime of the application that serves this request."""
-    found: Runtime = current_app.extensions[EXTENSION]
+    found: Runtime = real(current_app).extensions[EXTENSION]
     return found

@@ -17,7 +17,8 @@ from models.raw_connection import RawConnection
 from observability.sql_spans import trace_statements
 from observability.tracing import TRACEPARENT, begin_span, is_tracing, span_context_of, start_tracing, stop_tracing
 from web.guards import Limit, Route, route_table
-from web.request_log import KNOWN_METHODS, real
+from web.proxies import real
+from web.request_log import KNOWN_METHODS
 
 # What open pages ask once a second, health and static files: nobody's act, and more than all the rest.
 UNTRACED = (Limit.NONE, Limit.LIVE)

@@ -16,7 +16,7 @@ from flask import request
 
 from observability.metrics import MASKS
 from web.answer import Answer
-from web.request_log import real
+from web.proxies import real
 from web.runtime import runtime
 
 JSON = "application/json"
@@ -55,7 +55,7 @@ def _answer(body: bytes, status: int, etag: str | None) -> Answer:
             return Answer(status=304, headers={"ETag": etag})
     answer = Answer(body, status, content_type=JSON)
     if etag is not None:
-        answer.headers["ETag"] = etag
+        answer.headers.add("ETag", etag)  # a new answer has none
         if "-" in etag:  # "<version>-<mask>": somebody saw less than there is
             MASKS.inc()
     return answer
