@@ -92,7 +92,7 @@ class PostgresServer:
         """The major version that made the data, such as "18". Raises EmbeddedError where that can't be told."""
         try:
             found = (self.data / "PG_VERSION").read_text().strip()
-        except FileNotFoundError:
+        except OSError:
             found = ""
         if not found:
             raise EmbeddedError(f"{self.data} is damaged, PG_VERSION says nothing: restore a backup")
@@ -210,6 +210,8 @@ class PostgresServer:
         found = self.version if self.data.is_dir() else None
         given = self._given_programs
         brought = brought_versions() if given is None else [major_version(given)]
+        if found is None and given is None and NEWEST not in brought:
+            raise EmbeddedError(f"the installed wheel has no PostgreSQL {NEWEST}: install what constraints.txt names")
         if found is not None and found not in brought:
             raise EmbeddedError(
                 f"{self.data} is PostgreSQL {found}'s and this Sigilo brings {' and '.join(brought)}: "

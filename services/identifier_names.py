@@ -15,7 +15,7 @@ from itertools import combinations
 
 from services.folded_text import FoldedText, folded
 from services.identifier_spans import Span, digits_of
-from services.pseudonym_words import ADDRESS_WORDS, COMMON_WORDS, COMPOUND, PARTICLES, PATIENT, TITLES
+from services.pseudonym_words import ADDRESS_WORDS, COMMON_WORDS, COMPOUND, GRAMMAR, PARTICLES, PATIENT, TITLES
 
 WORD = re.compile(r"[^\W\d_]+")
 RUN_TOGETHER_MAX = 7  # parts of a name that are looked for in every selection, as user names have them
@@ -81,6 +81,8 @@ class KnownNames:
         self, text: FoldedText, words: list[re.Match[str]], at: int, run: list[re.Match[str]]
     ) -> bool:
         parts = [word.group() for word in run if word.group() in self.whose]
+        if GRAMMAR.issuperset(parts):
+            return False
         if len(parts) > 1 or any(len(part) >= STRONG_LETTERS and part not in COMMON_WORDS for part in parts):
             return True
         if at and words[at - 1].group() in TITLES | PATIENT:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import date
 
-from services.pseudonym_words import COMMON_WORDS, COMPOUND, MONTHS, PARTICLES
+from services.pseudonym_words import COMMON_WORDS, COMPOUND, GRAMMAR, MONTHS, PARTICLES
 
 ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 # A moved date in its mark: on some day another visit took place, and it says nothing of that one.
@@ -77,7 +77,7 @@ def _telling(name: str) -> list[str]:
     words = re.findall(r"[^\W\d_]+", name)
     if re.search(r"\d|,", name):
         return []  # an address: its words are those of streets and towns
-    return [word for word in words if len(word) > 2 and word not in COMMON_WORDS | PARTICLES]
+    return [word for word in words if len(word) > 2 and word not in COMMON_WORDS | GRAMMAR | PARTICLES]
 
 
 def _spellings(day: date) -> set[str]:

@@ -10,9 +10,14 @@ def _words(text: str) -> frozenset[str]:
 # Stand between the parts of a name and name nobody.
 PARTICLES = _words("da das de del della di do dos du e la los van von y")
 
-# Parts of names that are words of clinical or everyday Portuguese as well ("há 3 dias", "leite materno"), or of any
-# sentence, for accounts are named "Sem Nome" too: they are somebody's name beside another part of it, after a title, or
-# capitalised within a sentence, and a word otherwise.
+# Parts of what accounts are called that are in every sentence and nobody's name, however they are written ("Sem Nome",
+# "Quem Vê Mais"): they name somebody beside another part alone.
+GRAMMAR = _words(
+    "ainda com depois enquanto mais muito nem nome para pela pelo por pouco quando que quem sem so um uma"
+)
+
+# Parts of names that are words of clinical or everyday Portuguese as well ("há 3 dias", "leite materno"): they are
+# somebody's name beside another part of it, after a title, or capitalised within a sentence, and a word otherwise.
 COMMON_WORDS = _words(
     """
     abril adulto agosto alegria alto alves amado amparo anjo aurora baixo barriga barros bela belo bento bispo boa
@@ -29,7 +34,7 @@ COMMON_WORDS = _words(
     valente valle vargas vaz veiga veloso ventura verde viana vida viega vieira vinho virgem vitoria
     celeste cora diva domingos ester gil gloria guia iris lira mara mercedes norma olinda olivia perola regina remo sara
     tais tales urbano vasco vital violeta zoe
-    ainda com depois fora mais muito nada nao nem para por pouco quando quem sem so
+    fora nada nao
     baker black brown cook gray green grace hope long may price rice rose small white will young
     """
 )

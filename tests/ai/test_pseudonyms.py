@@ -169,11 +169,20 @@ def test_one_person_has_one_number_and_others_have_others() -> None:
     assert numbers == ["1", "1", "1", "2", "3", "4"]
 
 
-def test_an_account_whose_name_is_a_sentence_takes_no_word_from_others() -> None:
-    pseudonyms = table()
-    pseudonyms.known("person", "Sem Nome Por Enquanto")
-    assert pseudonyms.hide("Enxaqueca sem aura, por mais de três dias.") == "Enxaqueca sem aura, por mais de três dias."
-    assert "Nome" not in pseudonyms.hide("Atendida por Sem Nome Por Enquanto.")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Enxaqueca sem aura, por mais de três dias.", "Sem febre.", "Nega dor. Sem febre.", "Paciente sem queixas",
+        "paciente por enquanto sem febre", "EXAME SEM ALTERACOES", "Enxaqueca Sem Aura", "Nome do remédio?",
+        "uso sem, por enquanto, efeito",
+    ],
+)  # fmt: skip
+def test_an_account_whose_name_is_a_sentence_takes_no_word_from_others(text: str) -> None:
+    pseudonyms, name = table(), "Sem Nome Por Enquanto Tavares"
+    pseudonyms.known("person", name)
+    assert pseudonyms.hide(text) == text and leaks(text, [name]) == []
+    signed = f"{text} Atendida por Sem Nome Por Enquanto Tavares."
+    assert "Tavares" not in pseudonyms.hide(signed) and leaks(signed, [name]) == [name]
 
 
 def test_titles_and_kinship_give_away_who_is_in_no_table() -> None:

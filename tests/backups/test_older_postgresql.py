@@ -28,9 +28,10 @@ from tests.conftest import make_settings
 from tests.servers import DatabaseServer
 
 
-@pytest.fixture
-def older(tmp_path: Path) -> Iterator[DatabaseServer]:
-    server = PostgresServer(Home(tmp_path / "older"), durable=False, programs=brought_programs("16").folder)
+@pytest.fixture(scope="module")
+def older(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseServer]:
+    home, programs = Home(tmp_path_factory.mktemp("older")), brought_programs("16").folder
+    server = PostgresServer(home, durable=False, programs=programs)
     try:
         server.start()
         yield DatabaseServer(server.maintenance_url)
@@ -66,8 +67,10 @@ def test_it_is_drilled_by_either_and_restored_into_the_newest(
         done = work_off(here, connection)
         drills = connection.execute("SELECT state, failure FROM backup_drills").fetchall()
     assert (len(done.made), drills) == (1, [("PASSED", None)])
+    found = find_backup(here, "latest", trusted(here, ()))
+    assert found.manifest.server // 10_000 == 16
     restored = restore_backup(
-        here, find_backup(here, "latest", trusted(here, ())), server.superuser_url(gone), identity=str(recovery),
+        here, found, server.superuser_url(gone), identity=str(recovery),
         replace=False, progress=silent, say=lambda _text: None,
     )  # fmt: skip
     assert restored.remarks == []

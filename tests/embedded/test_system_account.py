@@ -47,6 +47,8 @@ def test_the_account_may_run_them_and_nobody_but_root_change_them(wheel: Path) -
     folder, program = placed.parent.parent, placed / "bin" / "postgres"
     assert (folder.stat().st_uid, folder.stat().st_gid, stat.S_IMODE(folder.stat().st_mode)) == (0, 65534, 0o750)
     assert (program.stat().st_uid, stat.S_IMODE(program.stat().st_mode)) == (0, 0o755)
+    place_programs(wheel / "new", "1.0", Account("nobody", 65534, 65533))  # made anew, with another number
+    assert (folder.stat().st_uid, folder.stat().st_gid, stat.S_IMODE(folder.stat().st_mode)) == (0, 65533, 0o750)
 
 
 def test_a_copy_that_was_killed_is_made_anew(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
