@@ -22,13 +22,7 @@ from embedded.process import Account, end_strangers, processes_in, spawn, stop, 
 from embedded.readiness import wait_ready
 from embedded.secrets import SUPERUSER, SUPERUSER_PASSWORD, SecretsFolder
 from embedded.system_account import ensure_account, ensure_system_folder, place_programs, remove_system_folder
-from embedded.wheel_programs import (
-    NEWEST,
-    brought_versions,
-    installed_postgres,
-    postgres_programs,
-    postgres_wheel_version,
-)
+from embedded.wheel_programs import brought_versions, installed_postgres, postgres_programs, postgres_wheel_version
 
 DATABASE = "sigilo"
 # Names the socket file alone (.s.PGSQL.5432): listen_addresses is empty, so two installations never meet.
@@ -210,8 +204,6 @@ class PostgresServer:
         found = self.version if self.data.is_dir() else None
         given = self._given_programs
         brought = brought_versions() if given is None else [major_version(given)]
-        if found is None and given is None and NEWEST not in brought:
-            raise EmbeddedError(f"the installed wheel has no PostgreSQL {NEWEST}: install what constraints.txt names")
         if found is not None and found not in brought:
             raise EmbeddedError(
                 f"{self.data} is PostgreSQL {found}'s and this Sigilo brings {' and '.join(brought)}: "
@@ -219,7 +211,7 @@ class PostgresServer:
             )
         if given is not None:
             return given
-        installed = installed_postgres(found or NEWEST)
+        installed = installed_postgres(found or brought[0])
         if self._account is not None:
             installed = place_programs(installed, postgres_wheel_version(), self._account)
         return installed / "bin"

@@ -120,7 +120,7 @@ def place_programs(installed: Path, version: str, account: Account) -> Path:
                     if not file.is_symlink():
                         file.chmod(0o755 if file.stat().st_mode & 0o100 else 0o644)
             partial.rename(placed)
-        os.chown(placed, 0, account.gid)  # at every start: the account may have been made anew
+        os.chown(placed, -1, account.gid)  # at every start: the account may have been made anew
         placed.chmod(0o750)
         return placed / package.name / installed.name
 

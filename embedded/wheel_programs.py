@@ -16,9 +16,12 @@ NEWEST = "18"
 
 
 def brought_versions() -> list[str]:
-    """Major versions of PostgreSQL that the wheel has, the newest first. Raises EmbeddedError without a wheel."""
+    """Major versions of PostgreSQL that the wheel has, at least one, the newest first. Raises EmbeddedError without."""
     package = package_folder(POSTGRES)
-    return [version for version, name in POSTGRES_FOLDERS.items() if (package / name / "bin" / "postgres").is_file()]
+    found = [version for version, name in POSTGRES_FOLDERS.items() if (package / name / "bin" / "postgres").is_file()]
+    if not found:
+        raise EmbeddedError(f"{package} has no PostgreSQL that is known here: install what constraints.txt names")
+    return found
 
 
 def installed_postgres(version: str = NEWEST) -> Path:
